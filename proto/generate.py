@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import filecmp
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,15 +24,20 @@ PACKAGES = ("retinue", "externalscaler")
 GENERATED = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 
 
-def protoc(*outputs: str) -> None:
-    """Run protoc over every proto of the project with the given output options."""
-    include = (ROOT, Path(str(resources.files("grpc_tools") / "_proto")), Path(sysconfig.get_path("purelib")))
-    sources = sorted(str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.proto"))
-    if not sources:
+def sources() -> list[str]:
+    """Return every proto of the project, relative to the include root."""
+    found = sorted(str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.proto"))
+    if not found:
         raise SystemExit("there is no .proto file under proto/retinue or proto/externalscaler")
+    return found
+
+
+def protoc(protos: list[str], *outputs: str) -> None:
+    """Run protoc over the given protos with the given output options."""
+    include = (ROOT, Path(str(resources.files("grpc_tools") / "_proto")), Path(sysconfig.get_path("purelib")))
     # The mypy plugins are console scripts beside this interpreter, which need not be on PATH.
     path = os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", "")))
-    command = [sys.executable, "-m", "grpc_tools.protoc", *(f"-I{folder}" for folder in include), *outputs, *sources]
+    command = [sys.executable, "-m", "grpc_tools.protoc", *(f"-I{folder}" for folder in include), *outputs, *protos]
     if subprocess.run(command, env=os.environ | {"PATH": path}, check=False).returncode:
         raise SystemExit("protoc refused the protos; its message stands above")
 
@@ -48,12 +54,10 @@ def stubs(folder: Path) -> set[Path]:
 
 def build(target: Path) -> None:
     """Generate messages, services and their type stubs into a source root."""
-    protoc(
-        f"--python_out={target}",
-        f"--mypy_out={target}",
-        f"--grpc_python_out={target}",
-        f"--mypy_grpc_out={target}",
-    )
+    protos = sources()
+    services = [path for path in protos if re.search(r"^service ", (ROOT / path).read_text("utf-8"), re.MULTILINE)]
+    protoc(protos, f"--python_out={target}", f"--mypy_out=quiet:{target}")
+    protoc(services, f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet:{target}")
     for package in PACKAGES:
         if (target / package).is_dir():
             (target / package / "py.typed").touch()
@@ -85,7 +89,7 @@ def check() -> None:
 
 def image(target: Path) -> None:
     """Write a self-contained descriptor image, comments included, for buf."""
-    protoc("--include_imports", "--include_source_info", f"--descriptor_set_out={target.resolve()}")
+    protoc(sources(), "--include_imports", "--include_source_info", f"--descriptor_set_out={target.resolve()}")
 
 
 def main() -> None:
