@@ -68,8 +68,10 @@ class Access(_message.Message):
     (for example `agents:read`). Administrators carry every scope of their
     organisation.
     """
-    internal: _builtins.bool
-    """Only a service of the suite, proven by its own signed identity."""
+    internal: _builtins.str
+    """Only these services of the suite, by name and separated by commas, each
+    proven by its own signed identity (for example `execution`).
+    """
     anonymous: _builtins.bool
     """Anybody, without an identity."""
     authenticated: _builtins.bool
@@ -78,7 +80,7 @@ class Access(_message.Message):
         self,
         *,
         scope: _builtins.str = ...,
-        internal: _builtins.bool = ...,
+        internal: _builtins.str = ...,
         anonymous: _builtins.bool = ...,
         authenticated: _builtins.bool = ...,
     ) -> None: ...

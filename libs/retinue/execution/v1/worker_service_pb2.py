@@ -26,7 +26,7 @@ from retinue.common.v1 import options_pb2 as retinue_dot_common_dot_v1_dot_optio
 from retinue.execution.v1 import worker_pb2 as retinue_dot_execution_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)retinue/execution/v1/worker_service.proto\x12\x14retinue.execution.v1\x1a\x1fretinue/common/v1/options.proto\x1a!retinue/execution/v1/worker.proto\"B\n\rAttachRequest\x12\x31\n\x06\x66rames\x18\x01 \x03(\x0b\x32!.retinue.execution.v1.WorkerFrame\"C\n\x0e\x41ttachResponse\x12\x31\n\x06\x66rames\x18\x01 \x03(\x0b\x32!.retinue.execution.v1.ServerFrame2p\n\rWorkerService\x12_\n\x06\x41ttach\x12#.retinue.execution.v1.AttachRequest\x1a$.retinue.execution.v1.AttachResponse\"\x06\xaa\xbb\x18\x02\x10\x01(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)retinue/execution/v1/worker_service.proto\x12\x14retinue.execution.v1\x1a\x1fretinue/common/v1/options.proto\x1a!retinue/execution/v1/worker.proto\"B\n\rAttachRequest\x12\x31\n\x06\x66rames\x18\x01 \x03(\x0b\x32!.retinue.execution.v1.WorkerFrame\"C\n\x0e\x41ttachResponse\x12\x31\n\x06\x66rames\x18\x01 \x03(\x0b\x32!.retinue.execution.v1.ServerFrame2v\n\rWorkerService\x12\x65\n\x06\x41ttach\x12#.retinue.execution.v1.AttachRequest\x1a$.retinue.execution.v1.AttachResponse\"\x0c\xaa\xbb\x18\x08\x12\x06worker(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,11 +34,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'retinue.execution.v1.worker
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WORKERSERVICE'].methods_by_name['Attach']._loaded_options = None
-  _globals['_WORKERSERVICE'].methods_by_name['Attach']._serialized_options = b'\252\273\030\002\020\001'
+  _globals['_WORKERSERVICE'].methods_by_name['Attach']._serialized_options = b'\252\273\030\010\022\006worker'
   _globals['_ATTACHREQUEST']._serialized_start=135
   _globals['_ATTACHREQUEST']._serialized_end=201
   _globals['_ATTACHRESPONSE']._serialized_start=203
   _globals['_ATTACHRESPONSE']._serialized_end=270
   _globals['_WORKERSERVICE']._serialized_start=272
-  _globals['_WORKERSERVICE']._serialized_end=384
+  _globals['_WORKERSERVICE']._serialized_end=390
 # @@protoc_insertion_point(module_scope)

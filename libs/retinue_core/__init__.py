@@ -1,0 +1,1 @@
+"""What two or more services share: errors, configuration, identity, rpc, database, events, telemetry."""
