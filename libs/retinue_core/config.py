@@ -16,9 +16,7 @@ T = TypeVar("T")
 _MISSING: Any = dataclasses.MISSING
 
 
-def setting(
-    name: str, doc: str, *, default: Any = _MISSING, parse: Callable[[str], Any] = str
-) -> Any:
+def setting(name: str, doc: str, *, default: Any = _MISSING, parse: Callable[[str], Any] = str) -> Any:
     """Declare a field of a settings dataclass.
 
     `name` is the environment variable, `doc` one sentence for operators, `parse` turns the text into the value

@@ -95,9 +95,7 @@ def unauthenticated(
     return RetinueError(Kind.UNAUTHENTICATED, code, message, actions=actions)
 
 
-def denied(
-    message: str, *, code: str = "INSUFFICIENT_PERMISSIONS", actions: tuple[str, ...] = ()
-) -> RetinueError:
+def denied(message: str, *, code: str = "INSUFFICIENT_PERMISSIONS", actions: tuple[str, ...] = ()) -> RetinueError:
     """The caller is known and may not do this."""
     return RetinueError(Kind.PERMISSION_DENIED, code, message, actions=actions)
 
@@ -137,13 +135,9 @@ def exhausted(
     return RetinueError(Kind.RESOURCE_EXHAUSTED, code, message, retry_after=retry_after, actions=actions)
 
 
-def unavailable(
-    message: str, *, code: str = "UNAVAILABLE", retry_after: float | None = 1.0
-) -> RetinueError:
+def unavailable(message: str, *, code: str = "UNAVAILABLE", retry_after: float | None = 1.0) -> RetinueError:
     """Something that is needed does not answer; the same call may succeed later."""
-    return RetinueError(
-        Kind.UNAVAILABLE, code, message, retry_after=retry_after, actions=("Try again in a moment.",)
-    )
+    return RetinueError(Kind.UNAVAILABLE, code, message, retry_after=retry_after, actions=("Try again in a moment.",))
 
 
 def deadline(message: str, *, code: str = "DEADLINE_EXCEEDED") -> RetinueError:
@@ -153,9 +147,7 @@ def deadline(message: str, *, code: str = "DEADLINE_EXCEEDED") -> RetinueError:
 
 def internal(message: str = "Something went wrong inside.", *, code: str = "INTERNAL") -> RetinueError:
     """A fault of ours. The message must carry no internals."""
-    return RetinueError(
-        Kind.INTERNAL, code, message, actions=("Try again; if it stays, report the request id.",)
-    )
+    return RetinueError(Kind.INTERNAL, code, message, actions=("Try again; if it stays, report the request id.",))
 
 
 def _camel(words: str) -> str:

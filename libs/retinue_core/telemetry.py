@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span as OtelSpan
     from opentelemetry.trace import Tracer
@@ -108,9 +109,7 @@ class Telemetry:
             yield span
 
     @contextmanager
-    def _real(
-        self, tracer: Tracer, name: str, kind: str, parent: str, attributes: Attributes | None
-    ) -> Iterator[Span]:
+    def _real(self, tracer: Tracer, name: str, kind: str, parent: str, attributes: Attributes | None) -> Iterator[Span]:
         from opentelemetry.trace import SpanKind, format_span_id, format_trace_id
 
         with tracer.start_as_current_span(
@@ -130,7 +129,7 @@ class Telemetry:
             self._provider.shutdown()
 
 
-def _context(traceparent: str) -> object:
+def _context(traceparent: str) -> Context:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     return TraceContextTextMapPropagator().extract({"traceparent": traceparent})

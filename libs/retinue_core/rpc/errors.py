@@ -6,12 +6,14 @@ Owns what an error looks like on the wire: `ErrorInfo` (reason = code, domain = 
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
-from retinue.common.v1 import common_pb2
 
+from retinue.common.v1 import common_pb2
 from retinue_core.errors import Kind, Problem, RetinueError
 
 DOMAIN = "retinue"
@@ -78,7 +80,7 @@ def _read(error: RetinueError, detail: AnyMessage) -> bool:
     retry, more = error_details_pb2.RetryInfo(), common_pb2.ErrorDetails()
     if detail.Unpack(info):
         error.code = info.reason
-        return info.domain == DOMAIN
+        return bool(info.domain == DOMAIN)
     if detail.Unpack(bad):
         error.problems = tuple(Problem(found.field, found.description) for found in bad.field_violations)
     elif detail.Unpack(retry):
@@ -92,7 +94,7 @@ def _read(error: RetinueError, detail: AnyMessage) -> bool:
 def from_rpc_error(error: grpc.RpcError) -> RetinueError:
     """Turn a failed call into the error that the other side raised, or into one that says what kind it was."""
     code: grpc.StatusCode = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
-    trailing = (error.trailing_metadata() or ()) if hasattr(error, "trailing_metadata") else ()
+    trailing: Any = (error.trailing_metadata() or ()) if hasattr(error, "trailing_metadata") else ()
     for key, value in trailing:
         if key == DETAILS_KEY:
             try:

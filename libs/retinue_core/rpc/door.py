@@ -1,0 +1,175 @@
+"""What every RPC passes before and after its handler.
+
+Owns, in one place and in this order: admission, identity, access rule, required fields, trace, error map. A handler
+raises RetinueError and knows nothing of all this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.message import Message
+
+from retinue_core import ids, telemetry
+from retinue_core.errors import RetinueError, exhausted, internal, invalid
+from retinue_core.identity import Verifier
+from retinue_core.rpc import call as calls
+from retinue_core.rpc import rules
+from retinue_core.rpc.errors import CODES, DETAILS_KEY, to_status
+from retinue_core.rpc.tokens import TokenCache
+
+log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_OPEN = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+_BEARER = "Bearer "
+
+
+class Door(grpc.aio.ServerInterceptor):
+    """Lets calls in. `limit` bounds the unary calls, `streams` the streams that are under way at once."""
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        spans: telemetry.Telemetry,
+        *,
+        tokens: TokenCache | None = None,
+        limit: int = 2_000,
+        streams: int = 10_000,
+    ) -> None:
+        self._verifier = verifier
+        self._spans = spans
+        self._tokens = tokens
+        self._limits = {False: limit, True: streams}
+        self._inside = {False: 0, True: 0}
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Give gRPC the handler of a method with the door before it."""
+        path = handler_call_details.method
+        known = self._handlers.get(path)
+        if known is not None:
+            return known
+        handler = await continuation(handler_call_details)
+        if handler is None or path.startswith(_OPEN):
+            return handler
+        wrapped = self._wrap(path, handler)
+        self._handlers[path] = wrapped
+        return wrapped
+
+    def _wrap(self, path: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
+        check = rules.access_check(path)
+        codec = (handler.request_deserializer, handler.response_serializer)
+        if not handler.response_streaming:
+
+            async def unary(request: Message, context: Context) -> Any:
+                return await self._guard(path, check, request, context, handler.unary_unary)
+
+            return grpc.unary_unary_rpc_method_handler(unary, *codec)
+
+        async def stream(request: Any, context: Context) -> None:
+            inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
+            await self._guard(path, check, request, context, _Writing(inner))
+
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(stream, *codec)
+        return grpc.unary_stream_rpc_method_handler(stream, *codec)
+
+    async def _guard(
+        self,
+        path: str,
+        check: rules.Check,
+        request: Any,
+        context: Context,
+        handler: Callable[[Any, Context], Awaitable[Any]],
+    ) -> Any:
+        try:
+            return await self._answer(path, check, request, context, handler)
+        except RetinueError as error:
+            failure = error
+        except (asyncio.CancelledError, grpc.aio.AbortError):
+            raise
+        except Exception:
+            log.exception("%s failed", path)
+            failure = internal()
+        return await refuse(context, failure)
+
+    async def _answer(
+        self,
+        path: str,
+        check: rules.Check,
+        request: Any,
+        context: Context,
+        handler: Callable[[Any, Context], Awaitable[Any]],
+    ) -> Any:
+        streaming = isinstance(handler, _Writing)
+        if self._inside[streaming] >= self._limits[streaming]:
+            raise exhausted("OVERLOADED", "The service has as many calls as it takes.", retry_after=1.0)
+        self._inside[streaming] += 1
+        try:
+            traceparent = await self._enter(check, request, context)
+            with self._spans.span(path[1:], kind="SERVER", parent=traceparent) as span:
+                try:
+                    return await handler(request, context)
+                except RetinueError as error:
+                    span.fail(error.code, error.message)
+                    raise
+        finally:
+            self._inside[streaming] -= 1
+
+    async def _enter(self, check: rules.Check, request: Any, context: Context) -> str:
+        metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
+        token = await self._identity(metadata)
+        identity = self._verifier.verify(token) if token else None
+        if refusal := check(identity):
+            raise refusal
+        if isinstance(request, Message) and (problems := rules.missing_fields(request)):
+            raise invalid("The request lacks fields that are required.", *problems)
+        left = context.time_remaining()
+        calls.enter(
+            calls.Call(
+                identity=identity,
+                token=token,
+                request_id=metadata.get(calls.REQUEST_ID) or ids.new_id(),
+                ends=None if left is None or left > 1e6 else time.monotonic() + left,
+                idempotency_key=metadata.get(calls.IDEMPOTENCY_KEY, ""),
+            )
+        )
+        traceparent = metadata.get(calls.TRACEPARENT, "")
+        return traceparent if telemetry.valid(traceparent) else telemetry.new_traceparent()
+
+    async def _identity(self, metadata: dict[str, Any]) -> str:
+        if token := metadata.get(calls.IDENTITY, ""):
+            return str(token)
+        secret = str(metadata.get(calls.AUTHORIZATION, ""))
+        if secret.startswith(_BEARER) and self._tokens is not None:
+            return await self._tokens.identity(secret.removeprefix(_BEARER))
+        return ""
+
+
+class _Writing:
+    """A handler of a stream, as a coroutine that writes what the handler yields."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: Callable[[Any, Context], AsyncIterator[Any]]) -> None:
+        self._inner = inner
+
+    async def __call__(self, request: Any, context: Context) -> None:
+        async for response in self._inner(request, context):
+            await context.write(response)
+
+
+async def refuse(context: Context, error: RetinueError) -> NoReturn:
+    """End a call with an error."""
+    details = (DETAILS_KEY, to_status(error).SerializeToString())
+    await context.abort(CODES[error.kind], error.message, trailing_metadata=(details,))
