@@ -122,7 +122,7 @@ def end_leftover(pid_file: Path, program: str, stop_signal: signal.Signals, grac
 
 
 def _runs(pid: int, program: str) -> bool:
-    import psutil  # noqa: PLC0415 - needed only after a crash
+    import psutil
 
     try:
         process = psutil.Process(pid)

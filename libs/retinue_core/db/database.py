@@ -1,0 +1,193 @@
+"""Connections and transactions of one room.
+
+Owns the pool, the role and schema every connection works in, the scope of a transaction, and the translation of a lost
+or missing database into a typed error. It refuses to retry what may have been committed: a failed commit is reported,
+and the caller's idempotency decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from retinue_core.db.schema import EVERY_ORGANIZATION, SCOPE_SETTING, role_name, schema_name
+from retinue_core.errors import unavailable
+
+Connection = AsyncConnection[DictRow]
+"""A connection inside a transaction; rows are dictionaries unless a cursor says otherwise."""
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+_STATEMENT_TIMEOUT = "30s"
+_IDLE_IN_TRANSACTION = "60s"
+_RECONNECT_SECONDS = 2.0
+
+
+class Database:
+    """The database of one room."""
+
+    def __init__(
+        self, url: str, room: str, *, min_size: int = 1, max_size: int = 8, acquire_timeout: float = 5.0
+    ) -> None:
+        """Describe the pool; `acquire_timeout` is how many seconds a caller waits for a connection at most."""
+        self._acquire_timeout = acquire_timeout
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            kwargs=connection_arguments(url, room),
+            connection_class=AsyncConnection[DictRow],
+            min_size=min_size,
+            max_size=max_size,
+            max_waiting=64 * max_size,
+            timeout=acquire_timeout,
+            reconnect_timeout=_RECONNECT_SECONDS,
+            # A pool that gives up would only try again for the next caller; those who wait now want it to go on.
+            reconnect_failed=AsyncConnectionPool.check,
+            open=False,
+            name=room,
+        )
+
+    async def open(self) -> None:
+        """Start connecting; a database that is down is no error yet, so that services may start in any order."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    async def ping(self) -> None:
+        """Ask the database for a sign of life; raises DATABASE_UNAVAILABLE."""
+        await self.statement(EVERY_ORGANIZATION, "select 1")
+
+    def tenant(self, organization_id: str) -> contextlib.AbstractAsyncContextManager[Connection]:
+        """Open a transaction that sees and writes the rows of one organisation only."""
+        return self._transaction(_opening(str(UUID(organization_id))))
+
+    def system(self) -> contextlib.AbstractAsyncContextManager[Connection]:
+        """Open a transaction over all organisations, for background work."""
+        return self._transaction(_opening(EVERY_ORGANIZATION))
+
+    async def statement(
+        self, organization_id: str, query: str | bytes, parameters: Parameters | None = None
+    ) -> list[DictRow]:
+        """Run one statement in a transaction of its own, in a single round trip, and return its rows.
+
+        `organization_id` may be EVERY_ORGANIZATION. For the paths where a round trip more is felt.
+        """
+        scope = organization_id if organization_id == EVERY_ORGANIZATION else str(UUID(organization_id))
+        text = query.encode() if isinstance(query, str) else query
+        async with self._checked_out() as connection:
+            async with connection.pipeline():
+                await connection.execute(b"BEGIN", prepare=False)
+                await connection.execute(_setting(scope), prepare=False)
+                cursor = await connection.execute(text, parameters)
+                ending = await connection.execute(b"COMMIT", prepare=False)
+            _refuse_silent_rollback(ending.statusmessage)
+            return await cursor.fetchall() if cursor.description else []
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, opening: bytes) -> AsyncIterator[Connection]:
+        async with self._checked_out(opening) as connection:
+            yield connection
+            ending = await connection.execute(b"COMMIT", prepare=False)
+            _refuse_silent_rollback(ending.statusmessage)
+
+    @contextlib.asynccontextmanager
+    async def _checked_out(self, opening: bytes | None = None) -> AsyncIterator[Connection]:
+        with _typed_errors():
+            connection = await self._acquire(opening)
+            try:
+                yield connection
+            finally:
+                await self._give_back(connection)
+
+    async def _acquire(self, opening: bytes | None) -> Connection:
+        """Take a connection and open the transaction on it, passing over those a restart has broken."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._acquire_timeout
+        while True:
+            connection = await self._pool.getconn(timeout=deadline - loop.time())
+            try:
+                # An idle connection has nothing to read, unless it is the server's farewell.
+                if opening or _readable(connection):
+                    await connection.execute(opening or b"", prepare=False)
+            except psycopg.OperationalError:
+                await self._pool.putconn(connection)
+                if not connection.closed:
+                    raise
+            except BaseException:
+                await self._pool.putconn(connection)
+                raise
+            else:
+                return connection
+
+    async def _give_back(self, connection: Connection) -> None:
+        try:
+            if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+                with contextlib.suppress(psycopg.Error):
+                    await connection.execute(b"ROLLBACK", prepare=False)
+        finally:
+            await self._pool.putconn(connection)
+
+
+def connection_arguments(url: str, room: str) -> dict[str, Any]:
+    """Return how a room connects: as its role, in its schema, with every wait bounded."""
+    settings = {
+        "role": role_name(room),
+        "search_path": schema_name(room),
+        "statement_timeout": _STATEMENT_TIMEOUT,
+        "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION,
+    }
+    given = str(conninfo_to_dict(url).get("options") or "")
+    return {
+        "options": " ".join([given, *(f"-c {name}={value}" for name, value in settings.items())]).strip(),
+        "application_name": schema_name(room),
+        "autocommit": True,
+        "row_factory": dict_row,
+        "prepare_threshold": 1,
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+    }
+
+
+@lru_cache(maxsize=4096)
+def _opening(scope: str) -> bytes:
+    # Two statements in one message of the simple protocol: one round trip.
+    return b"BEGIN; " + _setting(scope)
+
+
+def _setting(scope: str) -> bytes:
+    return f"SET LOCAL {SCOPE_SETTING} = '{scope}'".encode()
+
+
+def _readable(connection: Connection) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _refuse_silent_rollback(status: str | None) -> None:
+    if status != "COMMIT":
+        raise RuntimeError("a statement of the transaction failed and its error was swallowed: nothing was committed")
+
+
+@contextlib.contextmanager
+def _typed_errors() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise unavailable("The database does not answer.", code="DATABASE_UNAVAILABLE") from error
