@@ -159,6 +159,36 @@ class JournalEntry(_message.Message):
 Global___JournalEntry: _TypeAlias = JournalEntry  # noqa: Y015
 
 @_typing.final
+class JournalBatch(_message.Message):
+    """Entries of one execution that were committed together, as they travel between
+    replicas.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    """The execution."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalEntry]:
+        """The entries, in order."""
+
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        entries: _abc.Iterable[Global___JournalEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "execution_id", b"execution_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JournalBatch: _TypeAlias = JournalBatch  # noqa: Y015
+
+@_typing.final
 class ExecutionCreated(_message.Message):
     """The execution was accepted."""
 

@@ -94,6 +94,7 @@ class Hello(_message.Message):
     SLOTS_FIELD_NUMBER: _builtins.int
     SOFTWARE_VERSION_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
+    PREVIOUS_SESSION_ID_FIELD_NUMBER: _builtins.int
     worker: _builtins.str
     """Name of the worker, unique among those that run."""
     pool: _builtins.str
@@ -102,6 +103,10 @@ class Hello(_message.Message):
     """Executions it can hold at once."""
     software_version: _builtins.str
     """Version of its software."""
+    previous_session_id: _builtins.str
+    """Session that it had before its stream broke; what that one held is given up
+    and becomes claimable at once instead of when its lease ends.
+    """
     @_builtins.property
     def tools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tools it has."""
@@ -114,10 +119,11 @@ class Hello(_message.Message):
         slots: _builtins.int = ...,
         software_version: _builtins.str = ...,
         tools: _abc.Iterable[_builtins.str] | None = ...,
+        previous_session_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pool", b"pool", "slots", b"slots", "software_version", b"software_version", "tools", b"tools", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pool", b"pool", "previous_session_id", b"previous_session_id", "slots", b"slots", "software_version", b"software_version", "tools", b"tools", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -424,9 +430,11 @@ class Assignment(_message.Message):
     traceparent: _builtins.str
     """W3C trace context to go on with."""
     budget_tokens: _builtins.int
-    """Tokens held for it, beyond which budget is asked for."""
+    """Tokens held for it, beyond which budget is asked for; below zero where no
+    limit applies.
+    """
     budget_cost_micros: _builtins.int
-    """Millionths of a US dollar held for it."""
+    """Millionths of a US dollar held for it; below zero where no limit applies."""
     attempt: _builtins.int
     """Counts from 1."""
     created_by: _builtins.str

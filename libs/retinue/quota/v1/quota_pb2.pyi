@@ -285,11 +285,13 @@ class Grant(_message.Message):
     outcome: Global___Grant.Outcome.ValueType
     """How it was answered."""
     tokens: _builtins.int
-    """Tokens held, at most those wanted."""
+    """Tokens held, at most those wanted; below zero where no limit applies, so
+    that there is no need to ask for more.
+    """
     cost_micros: _builtins.int
-    """Millionths of a US dollar held, at most those wanted."""
+    """Millionths of a US dollar held; below zero where no limit applies."""
     credits: _builtins.int
-    """Credits held, at most those wanted."""
+    """Credits held; below zero where no limit applies."""
     @_builtins.property
     def limit(self) -> Global___Quota:
         """The limit that stood in the way, when it was not granted."""
