@@ -1,0 +1,156 @@
+"""Where an execution stands, folded from its journal one entry at a time.
+
+Owns `State` and `apply`. What an entry costs to apply does not depend on how many came before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from services.worker.core.entries import (
+    Entry,
+    ExecutionCompleted,
+    ExecutionFailed,
+    Failure,
+    ModelCompleted,
+    Text,
+    ToolCompleted,
+    ToolDispatched,
+    ToolFailed,
+    ToolUnknown,
+    ToolUse,
+)
+from services.worker.core.output import Reading, read, repair_request
+from services.worker.core.spec import MAX_REPAIRS, Spec
+from services.worker.core.stops import CONTINUES, FAILS
+from services.worker.core.transcript import Message, ToolResult, Transcript
+
+_NO_INPUT = "(no input)"
+
+
+class JournalError(ValueError):
+    """A journal that no run of the loop could have written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call of the newest answer: wished for, perhaps dispatched, perhaps answered."""
+
+    use: ToolUse
+    dispatched: ToolDispatched | None = None
+    result: ToolResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where an execution stands.
+
+    `calls` are the tool calls of the newest answer, `unanswered` how many of them have no result. `reading` is the
+    newest answer read as output, when it asked for nothing more; `mending` says that the model has been asked to
+    mend it. `measured_*` say how many tokens the provider counted for the conversation, and how large it was then.
+    """
+
+    input: Any
+    transcript: Transcript
+    steps: int = 0
+    tool_calls: int = 0
+    calls: tuple[Call, ...] = ()
+    unanswered: int = 0
+    unknown: ToolUnknown | None = None
+    call_ids: frozenset[str] = frozenset()
+    stop_reason: str = ""
+    reading: Reading | None = None
+    mending: bool = False
+    repairs: int = 0
+    measured_tokens: int = 0
+    measured_size: int = 0
+    ended: bool = False
+
+
+def begin(input_json: str) -> State:
+    """The state of an execution that has only been accepted."""
+    value = orjson.loads(input_json) if input_json else None
+    text = value if isinstance(value, str) else "" if value is None else orjson.dumps(value).decode()
+    message = Message("user", (Text(text or _NO_INPUT),))
+    return State(input=value, transcript=Transcript().plus(message))
+
+
+def apply(spec: Spec, state: State, entry: Entry) -> State:
+    """The state after one more entry. Raises JournalError when the entry cannot follow."""
+    after = state
+    match entry:
+        case ModelCompleted():
+            after = _model_completed(spec, state, entry)
+        case ToolDispatched():
+            after = _with_call(state, entry.call_id, dispatched=entry)
+        case ToolCompleted():
+            after = _answered(state, ToolResult(entry.call_id, entry.output_json))
+        case ToolFailed():
+            after = _answered(state, ToolResult(entry.call_id, tool_error(entry.failure), is_error=True))
+        case ToolUnknown():
+            after = replace(_with_call(state, entry.call_id), unknown=entry)
+        case ExecutionCompleted() | ExecutionFailed():
+            after = replace(state, ended=True)
+    return after
+
+
+def tool_error(failure: Failure) -> str:
+    """What a model is told of a tool that failed."""
+    return f"{failure.code}: {failure.message}"
+
+
+def _model_completed(spec: Spec, state: State, entry: ModelCompleted) -> State:
+    if entry.step != state.steps + 1 or state.unanswered:
+        raise JournalError(f"model call {entry.step} cannot follow call {state.steps}")
+    uses = tuple(block for block in entry.content if isinstance(block, ToolUse))
+    transcript = state.transcript
+    if entry.content:
+        transcript = transcript.plus(Message("assistant", entry.content))
+    after = replace(
+        state,
+        transcript=transcript,
+        steps=entry.step,
+        tool_calls=state.tool_calls + len(uses),
+        calls=tuple(Call(use) for use in uses),
+        unanswered=len(uses),
+        call_ids=state.call_ids.union(use.id for use in uses) if uses else state.call_ids,
+        stop_reason=entry.stop_reason,
+        reading=None,
+        mending=False,
+        measured_tokens=entry.usage.tokens,
+        measured_size=transcript.size,
+    )
+    if uses or entry.stop_reason in CONTINUES or entry.stop_reason in FAILS:
+        return after
+    return _final(spec, after, "".join(block.text for block in entry.content if isinstance(block, Text)))
+
+
+def _final(spec: Spec, state: State, text: str) -> State:
+    reading = read(text, spec.output)
+    if not reading.problems or state.repairs == MAX_REPAIRS or state.steps >= spec.max_steps:
+        return replace(state, reading=reading)
+    transcript = state.transcript.plus(Message("user", (Text(repair_request(reading.problems)),)))
+    return replace(state, reading=reading, mending=True, repairs=state.repairs + 1, transcript=transcript)
+
+
+def _answered(state: State, result: ToolResult) -> State:
+    state = _with_call(state, result.call_id, result=result)
+    unanswered = state.unanswered - 1
+    transcript = state.transcript
+    if not unanswered:
+        results = tuple(call.result for call in state.calls if call.result is not None)
+        transcript = transcript.plus(Message("user", results))
+    return replace(state, unanswered=unanswered, transcript=transcript)
+
+
+def _with_call(
+    state: State, call_id: str, *, dispatched: ToolDispatched | None = None, result: ToolResult | None = None
+) -> State:
+    for index, call in enumerate(state.calls):
+        if call.use.id == call_id and call.result is None:
+            changed = Call(call.use, dispatched or call.dispatched, result)
+            return replace(state, calls=(*state.calls[:index], changed, *state.calls[index + 1 :]))
+    raise JournalError(f"no tool call {call_id!r} is waiting for this")
