@@ -22,7 +22,7 @@ from services.gateway.transcode.scalars import Convert, scalar_in
 Fill = Callable[[Any, Any, str, Problems], None]
 """Reads a JSON value (at a path) into a message, adding what is wrong with it to Problems."""
 
-_FillField = Callable[[Any, Any, str, str, Problems], None]
+FillField = Callable[[Any, Any, str, str, Problems], None]
 """Reads a JSON value (in an object at a path, under a key) into one field of a message."""
 
 _LONGEST_GUESS = 64
@@ -75,23 +75,23 @@ class Parser:
         # Known before its fields are compiled, so that a message may contain itself.
         self._fills[descriptor.full_name] = fill
         for field in descriptor.fields:
-            compiled = self._field(field)
-            fields[field.json_name] = compiled
+            fill_field = self.field(field)
+            fields[field.json_name] = _Field(field, fill_field)
             if field.name != field.json_name:
-                fields[field.name] = _Field(field, compiled.fill, other=field.json_name)
+                fields[field.name] = _Field(field, fill_field, other=field.json_name)
         return fill
 
-    def _field(self, field: FieldDescriptor) -> _Field:
+    def field(self, field: FieldDescriptor) -> FillField:
+        """The closure for one field of a message."""
         if is_map(field):
-            return _Field(field, self._map(field))
+            return self._map(field)
         if field.message_type is not None:
             inner, null = self.parser(field.message_type), field.message_type.full_name in _TAKES_NULL
-            fill = _message_list(field, inner, null=null) if field.is_repeated else _message_field(field, inner)
-            return _Field(field, fill)
+            return _message_list(field, inner, null=null) if field.is_repeated else _message_field(field, inner)
         convert = scalar_in(field)
-        return _Field(field, _list(field, convert) if field.is_repeated else _scalar(field, convert))
+        return _list(field, convert) if field.is_repeated else _scalar(field, convert)
 
-    def _map(self, field: FieldDescriptor) -> _FillField:
+    def _map(self, field: FieldDescriptor) -> FillField:
         entry = map_entry(field)
         of_key = _map_key(entry["key"])
         put = self._map_value(entry["value"])
@@ -150,7 +150,7 @@ class _Field:
 
     __slots__ = ("fill", "oneof", "other", "takes_null")
 
-    def __init__(self, field: FieldDescriptor, fill: _FillField, other: str | None = None) -> None:
+    def __init__(self, field: FieldDescriptor, fill: FillField, other: str | None = None) -> None:
         kind = field.message_type or field.enum_type
         oneof = field.containing_oneof
         self.fill = fill
@@ -160,7 +160,7 @@ class _Field:
         self.oneof = oneof.name if oneof is not None and len(oneof.fields) > 1 else None
 
 
-def _scalar(field: FieldDescriptor, convert: Convert) -> _FillField:
+def _scalar(field: FieldDescriptor, convert: Convert) -> FillField:
     name = field.name
 
     def fill(value: Any, message: Any, at: str, key: str, problems: Problems) -> None:
@@ -172,7 +172,7 @@ def _scalar(field: FieldDescriptor, convert: Convert) -> _FillField:
     return fill
 
 
-def _message_field(field: FieldDescriptor, inner: Fill) -> _FillField:
+def _message_field(field: FieldDescriptor, inner: Fill) -> FillField:
     name = field.name
 
     def fill(value: Any, message: Any, at: str, key: str, problems: Problems) -> None:
@@ -184,7 +184,7 @@ def _message_field(field: FieldDescriptor, inner: Fill) -> _FillField:
     return fill
 
 
-def _list(field: FieldDescriptor, convert: Convert) -> _FillField:
+def _list(field: FieldDescriptor, convert: Convert) -> FillField:
     name = field.name
 
     def fill(value: Any, message: Any, at: str, key: str, problems: Problems) -> None:
@@ -201,7 +201,7 @@ def _list(field: FieldDescriptor, convert: Convert) -> _FillField:
     return fill
 
 
-def _message_list(field: FieldDescriptor, inner: Fill, *, null: bool) -> _FillField:
+def _message_list(field: FieldDescriptor, inner: Fill, *, null: bool) -> FillField:
     name = field.name
 
     def fill(value: Any, message: Any, at: str, key: str, problems: Problems) -> None:

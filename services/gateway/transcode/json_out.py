@@ -47,6 +47,17 @@ class Printer:
             self._prints[name] = found
         return found
 
+    def field_printer(self, field: FieldDescriptor) -> Print:
+        """The closure that writes one field of a message as if it stood alone; None where it is not set."""
+        step = self._step(field)
+
+        def write(message: Any) -> Any:
+            out: dict[str, Any] = {}
+            step(message, out)
+            return out.get(field.json_name)
+
+        return write
+
     def _message(self, descriptor: Descriptor) -> Print:
         steps: list[_Step] = []
 
