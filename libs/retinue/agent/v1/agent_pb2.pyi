@@ -186,13 +186,17 @@ class Agent(_message.Message):
     created_by: _builtins.str
     """User who created it."""
     name: _builtins.str
-    """Unique in the organisation without case, 1 to 100 characters."""
+    """Unique in the organisation without case, 1 to 100 characters. A new agent
+    needs one.
+    """
     description: _builtins.str
     """What it is for."""
     instructions: _builtins.str
     """System prompt."""
     model: _builtins.str
-    """Model by name, `scripted`, or a tier such as `balanced`."""
+    """Model by name, `scripted`, or a tier such as `balanced`. A new agent needs
+    one.
+    """
     max_steps: _builtins.int
     """Model calls at most; 20 when zero."""
     max_retries: _builtins.int

@@ -1,0 +1,37 @@
+"""The agent room as a process: configuration, dependencies, serve."""
+
+from __future__ import annotations
+
+import os
+
+from retinue.agent.v1 import agent_service_pb2
+from retinue.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
+from retinue_core.clock import SystemClock
+from retinue_core.config import load
+from retinue_core.db import Database
+from retinue_core.events import Events
+from retinue_core.process import common, run
+from retinue_core.rpc.server import Server
+from services.agent.config import Settings
+from services.agent.service import AgentService
+from services.agent.store import Store
+
+
+async def serve(settings: Settings) -> None:
+    """Serve agents until told to stop."""
+    parts = common("agent", settings)
+    database = Database(settings.database_url, "agent")
+    await database.open()
+    try:
+        async with Events(settings.nats_url, "agent") as events:
+            server = Server(settings.address, parts.door)
+            service = AgentService(Store(database), events, SystemClock())
+            server.add(add_AgentServiceServicer_to_server, service, agent_service_pb2.DESCRIPTOR)
+            await server.run()
+    finally:
+        await database.close()
+        parts.spans.close()
+
+
+if __name__ == "__main__":
+    run(serve(load(Settings, os.environ)))
