@@ -147,7 +147,9 @@ class Quota(_message.Message):
     window: Global___Quota.Window.ValueType
     """Over which time it is counted."""
     limit: _builtins.int
-    """The most that may be used and reserved together."""
+    """The most that may be used and reserved together. Must be given when a quota
+    is set: zero is a limit too.
+    """
     source: _builtins.str
     """Where the limit comes from: `plan` or `organization`."""
     used: _builtins.int
@@ -162,16 +164,18 @@ class Quota(_message.Message):
         subject_id: _builtins.str = ...,
         metric: Global___Quota.Metric.ValueType = ...,
         window: Global___Quota.Window.ValueType = ...,
-        limit: _builtins.int = ...,
+        limit: _builtins.int | None = ...,
         source: _builtins.str = ...,
         used: _builtins.int = ...,
         reserved: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "level", b"level", "limit", b"limit", "metric", b"metric", "reserved", b"reserved", "source", b"source", "subject_id", b"subject_id", "used", b"used", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "id", b"id", "level", b"level", "limit", b"limit", "metric", b"metric", "reserved", b"reserved", "source", b"source", "subject_id", b"subject_id", "used", b"used", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
 
 Global___Quota: _TypeAlias = Quota  # noqa: Y015
 
@@ -216,7 +220,7 @@ class Reservation(_message.Message):
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When it is given up if nobody settles it."""
+        """When it is given up if nobody settles it; an hour from now when unset."""
 
     def __init__(
         self,
@@ -261,6 +265,10 @@ class Grant(_message.Message):
         """Nothing is held: too many run at once; wait for one to end."""
         EXHAUSTED: Grant._Outcome.ValueType  # 3
         """Nothing is held: the budget is used up."""
+        NOT_HELD: Grant._Outcome.ValueType  # 4
+        """Nothing is added: no such reservation is held. It was never made, is
+        settled, or has expired.
+        """
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
         """How a reservation was answered."""
@@ -273,6 +281,10 @@ class Grant(_message.Message):
     """Nothing is held: too many run at once; wait for one to end."""
     EXHAUSTED: Grant.Outcome.ValueType  # 3
     """Nothing is held: the budget is used up."""
+    NOT_HELD: Grant.Outcome.ValueType  # 4
+    """Nothing is added: no such reservation is held. It was never made, is
+    settled, or has expired.
+    """
 
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
@@ -329,6 +341,11 @@ class Settlement(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
     ENDED_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    TEAM_IDS_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     """The reservation; settling it again changes nothing."""
     organization_id: _builtins.str
@@ -349,6 +366,20 @@ class Settlement(_message.Message):
     """Whether an execution ended, and how: `completed`, `failed`, `cancelled`;
     empty when it only left its worker.
     """
+    user_id: _builtins.str
+    """User on whose behalf. This and the fields below count only where the
+    reservation is not known, which knows them itself.
+    """
+    agent_id: _builtins.str
+    """The agent."""
+    execution_id: _builtins.str
+    """The execution."""
+    project_id: _builtins.str
+    """Project the use is accounted to."""
+    @_builtins.property
+    def team_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Teams of the user."""
+
     def __init__(
         self,
         *,
@@ -361,10 +392,15 @@ class Settlement(_message.Message):
         steps: _builtins.int = ...,
         tool_calls: _builtins.int = ...,
         ended: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        execution_id: _builtins.str = ...,
+        team_ids: _abc.Iterable[_builtins.str] | None = ...,
+        project_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micros", b"cost_micros", "credits", b"credits", "ended", b"ended", "input_tokens", b"input_tokens", "organization_id", b"organization_id", "output_tokens", b"output_tokens", "reservation_id", b"reservation_id", "steps", b"steps", "tool_calls", b"tool_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "cost_micros", b"cost_micros", "credits", b"credits", "ended", b"ended", "execution_id", b"execution_id", "input_tokens", b"input_tokens", "organization_id", b"organization_id", "output_tokens", b"output_tokens", "project_id", b"project_id", "reservation_id", b"reservation_id", "steps", b"steps", "team_ids", b"team_ids", "tool_calls", b"tool_calls", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

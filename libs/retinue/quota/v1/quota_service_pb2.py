@@ -29,7 +29,7 @@ from retinue.common.v1 import options_pb2 as retinue_dot_common_dot_v1_dot_optio
 from retinue.quota.v1 import quota_pb2 as retinue_dot_quota_dot_v1_dot_quota__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$retinue/quota/v1/quota_service.proto\x12\x10retinue.quota.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fretinue/common/v1/options.proto\x1a\x1cretinue/quota/v1/quota.proto\"E\n\x0eReserveRequest\x12\x33\n\x0creservations\x18\x01 \x03(\x0b\x32\x1d.retinue.quota.v1.Reservation\":\n\x0fReserveResponse\x12\'\n\x06grants\x18\x01 \x03(\x0b\x32\x17.retinue.quota.v1.Grant\"\xe1\x01\n\rExtendRequest\x12=\n\nextensions\x18\x01 \x03(\x0b\x32).retinue.quota.v1.ExtendRequest.Extension\x1a\x90\x01\n\tExtension\x12\x1c\n\x0ereservation_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1d\n\x0forganization_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x02id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x06tokens\x18\x04 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x05 \x01(\x03\x12\x0f\n\x07\x63redits\x18\x06 \x01(\x03\"9\n\x0e\x45xtendResponse\x12\'\n\x06grants\x18\x01 \x03(\x0b\x32\x17.retinue.quota.v1.Grant\"B\n\rSettleRequest\x12\x31\n\x0bsettlements\x18\x01 \x03(\x0b\x32\x1c.retinue.quota.v1.Settlement\"\x10\n\x0eSettleResponse\"\x13\n\x11ListQuotasRequest\"=\n\x12ListQuotasResponse\x12\'\n\x06quotas\x18\x01 \x03(\x0b\x32\x17.retinue.quota.v1.Quota\"?\n\x0fSetQuotaRequest\x12,\n\x05quota\x18\x01 \x01(\x0b\x32\x17.retinue.quota.v1.QuotaB\x04\xe2\x41\x01\x02\":\n\x10SetQuotaResponse\x12&\n\x05quota\x18\x01 \x01(\x0b\x32\x17.retinue.quota.v1.Quota\"\xe7\x01\n\x0fGetUsageRequest\x12(\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x08group_by\x18\x03 \x01(\x0e\x32).retinue.quota.v1.GetUsageRequest.GroupBy\"E\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\t\n\x05\x41GENT\x10\x01\x12\x08\n\x04USER\x10\x02\x12\x0b\n\x07PROJECT\x10\x03\"\xf9\x02\n\x10GetUsageResponse\x12(\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x05total\x18\x03 \x01(\x0b\x32(.retinue.quota.v1.GetUsageResponse.Entry\x12\x39\n\x07\x65ntries\x18\x04 \x03(\x0b\x32(.retinue.quota.v1.GetUsageResponse.Entry\x1a\x9e\x01\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\nexecutions\x18\x02 \x01(\x03\x12\x14\n\x0cinput_tokens\x18\x03 \x01(\x03\x12\x15\n\routput_tokens\x18\x04 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x05 \x01(\x03\x12\x0f\n\x07\x63redits\x18\x06 \x01(\x03\x12\r\n\x05steps\x18\x07 \x01(\x03\x12\x12\n\ntool_calls\x18\x08 \x01(\x03\x32\xb6\x05\n\x0cQuotaService\x12\x62\n\x07Reserve\x12 .retinue.quota.v1.ReserveRequest\x1a!.retinue.quota.v1.ReserveResponse\"\x12\x90\x02\x02\xaa\xbb\x18\x0b\x12\texecution\x12\\\n\x06\x45xtend\x12\x1f.retinue.quota.v1.ExtendRequest\x1a .retinue.quota.v1.ExtendResponse\"\x0f\xaa\xbb\x18\x0b\x12\texecution\x12_\n\x06Settle\x12\x1f.retinue.quota.v1.SettleRequest\x1a .retinue.quota.v1.SettleResponse\"\x12\x90\x02\x02\xaa\xbb\x18\x0b\x12\texecution\x12\x7f\n\nListQuotas\x12#.retinue.quota.v1.ListQuotasRequest\x1a$.retinue.quota.v1.ListQuotasResponse\"&\x90\x02\x01\xaa\xbb\x18\r\n\x0bquotas:read\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/quotas\x12\x88\x01\n\x08SetQuota\x12!.retinue.quota.v1.SetQuotaRequest\x1a\".retinue.quota.v1.SetQuotaResponse\"5\x90\x02\x02\xaa\xbb\x18\x0e\n\x0cquotas:write\x82\xd3\xe4\x93\x02\x1a\x1a\n/v1/quotas:\x05quotab\x05quota\x12w\n\x08GetUsage\x12!.retinue.quota.v1.GetUsageRequest\x1a\".retinue.quota.v1.GetUsageResponse\"$\x90\x02\x01\xaa\xbb\x18\x0c\n\nusage:read\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/usageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$retinue/quota/v1/quota_service.proto\x12\x10retinue.quota.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fretinue/common/v1/options.proto\x1a\x1cretinue/quota/v1/quota.proto\"E\n\x0eReserveRequest\x12\x33\n\x0creservations\x18\x01 \x03(\x0b\x32\x1d.retinue.quota.v1.Reservation\":\n\x0fReserveResponse\x12\'\n\x06grants\x18\x01 \x03(\x0b\x32\x17.retinue.quota.v1.Grant\"\xe1\x01\n\rExtendRequest\x12=\n\nextensions\x18\x01 \x03(\x0b\x32).retinue.quota.v1.ExtendRequest.Extension\x1a\x90\x01\n\tExtension\x12\x1c\n\x0ereservation_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1d\n\x0forganization_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x02id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x06tokens\x18\x04 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x05 \x01(\x03\x12\x0f\n\x07\x63redits\x18\x06 \x01(\x03\"9\n\x0e\x45xtendResponse\x12\'\n\x06grants\x18\x01 \x03(\x0b\x32\x17.retinue.quota.v1.Grant\"B\n\rSettleRequest\x12\x31\n\x0bsettlements\x18\x01 \x03(\x0b\x32\x1c.retinue.quota.v1.Settlement\"\xa5\x01\n\x0eSettleResponse\x12:\n\x08overruns\x18\x01 \x03(\x0b\x32(.retinue.quota.v1.SettleResponse.Overrun\x1aW\n\x07Overrun\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x0e\n\x06tokens\x18\x02 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x03 \x01(\x03\x12\x0f\n\x07\x63redits\x18\x04 \x01(\x03\"\x13\n\x11ListQuotasRequest\"=\n\x12ListQuotasResponse\x12\'\n\x06quotas\x18\x01 \x03(\x0b\x32\x17.retinue.quota.v1.Quota\"?\n\x0fSetQuotaRequest\x12,\n\x05quota\x18\x01 \x01(\x0b\x32\x17.retinue.quota.v1.QuotaB\x04\xe2\x41\x01\x02\":\n\x10SetQuotaResponse\x12&\n\x05quota\x18\x01 \x01(\x0b\x32\x17.retinue.quota.v1.Quota\"\xe7\x01\n\x0fGetUsageRequest\x12(\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x08group_by\x18\x03 \x01(\x0e\x32).retinue.quota.v1.GetUsageRequest.GroupBy\"E\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\t\n\x05\x41GENT\x10\x01\x12\x08\n\x04USER\x10\x02\x12\x0b\n\x07PROJECT\x10\x03\"\xf9\x02\n\x10GetUsageResponse\x12(\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x05total\x18\x03 \x01(\x0b\x32(.retinue.quota.v1.GetUsageResponse.Entry\x12\x39\n\x07\x65ntries\x18\x04 \x03(\x0b\x32(.retinue.quota.v1.GetUsageResponse.Entry\x1a\x9e\x01\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\nexecutions\x18\x02 \x01(\x03\x12\x14\n\x0cinput_tokens\x18\x03 \x01(\x03\x12\x15\n\routput_tokens\x18\x04 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x05 \x01(\x03\x12\x0f\n\x07\x63redits\x18\x06 \x01(\x03\x12\r\n\x05steps\x18\x07 \x01(\x03\x12\x12\n\ntool_calls\x18\x08 \x01(\x03\x32\xb6\x05\n\x0cQuotaService\x12\x62\n\x07Reserve\x12 .retinue.quota.v1.ReserveRequest\x1a!.retinue.quota.v1.ReserveResponse\"\x12\x90\x02\x02\xaa\xbb\x18\x0b\x12\texecution\x12\\\n\x06\x45xtend\x12\x1f.retinue.quota.v1.ExtendRequest\x1a .retinue.quota.v1.ExtendResponse\"\x0f\xaa\xbb\x18\x0b\x12\texecution\x12_\n\x06Settle\x12\x1f.retinue.quota.v1.SettleRequest\x1a .retinue.quota.v1.SettleResponse\"\x12\x90\x02\x02\xaa\xbb\x18\x0b\x12\texecution\x12\x7f\n\nListQuotas\x12#.retinue.quota.v1.ListQuotasRequest\x1a$.retinue.quota.v1.ListQuotasResponse\"&\x90\x02\x01\xaa\xbb\x18\r\n\x0bquotas:read\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/quotas\x12\x88\x01\n\x08SetQuota\x12!.retinue.quota.v1.SetQuotaRequest\x1a\".retinue.quota.v1.SetQuotaResponse\"5\x90\x02\x02\xaa\xbb\x18\x0e\n\x0cquotas:write\x82\xd3\xe4\x93\x02\x1a\x1a\n/v1/quotas:\x05quotab\x05quota\x12w\n\x08GetUsage\x12!.retinue.quota.v1.GetUsageRequest\x1a\".retinue.quota.v1.GetUsageResponse\"$\x90\x02\x01\xaa\xbb\x18\x0c\n\nusage:read\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/usageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,24 +68,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXTENDRESPONSE']._serialized_end=633
   _globals['_SETTLEREQUEST']._serialized_start=635
   _globals['_SETTLEREQUEST']._serialized_end=701
-  _globals['_SETTLERESPONSE']._serialized_start=703
-  _globals['_SETTLERESPONSE']._serialized_end=719
-  _globals['_LISTQUOTASREQUEST']._serialized_start=721
-  _globals['_LISTQUOTASREQUEST']._serialized_end=740
-  _globals['_LISTQUOTASRESPONSE']._serialized_start=742
-  _globals['_LISTQUOTASRESPONSE']._serialized_end=803
-  _globals['_SETQUOTAREQUEST']._serialized_start=805
-  _globals['_SETQUOTAREQUEST']._serialized_end=868
-  _globals['_SETQUOTARESPONSE']._serialized_start=870
-  _globals['_SETQUOTARESPONSE']._serialized_end=928
-  _globals['_GETUSAGEREQUEST']._serialized_start=931
-  _globals['_GETUSAGEREQUEST']._serialized_end=1162
-  _globals['_GETUSAGEREQUEST_GROUPBY']._serialized_start=1093
-  _globals['_GETUSAGEREQUEST_GROUPBY']._serialized_end=1162
-  _globals['_GETUSAGERESPONSE']._serialized_start=1165
-  _globals['_GETUSAGERESPONSE']._serialized_end=1542
-  _globals['_GETUSAGERESPONSE_ENTRY']._serialized_start=1384
-  _globals['_GETUSAGERESPONSE_ENTRY']._serialized_end=1542
-  _globals['_QUOTASERVICE']._serialized_start=1545
-  _globals['_QUOTASERVICE']._serialized_end=2239
+  _globals['_SETTLERESPONSE']._serialized_start=704
+  _globals['_SETTLERESPONSE']._serialized_end=869
+  _globals['_SETTLERESPONSE_OVERRUN']._serialized_start=782
+  _globals['_SETTLERESPONSE_OVERRUN']._serialized_end=869
+  _globals['_LISTQUOTASREQUEST']._serialized_start=871
+  _globals['_LISTQUOTASREQUEST']._serialized_end=890
+  _globals['_LISTQUOTASRESPONSE']._serialized_start=892
+  _globals['_LISTQUOTASRESPONSE']._serialized_end=953
+  _globals['_SETQUOTAREQUEST']._serialized_start=955
+  _globals['_SETQUOTAREQUEST']._serialized_end=1018
+  _globals['_SETQUOTARESPONSE']._serialized_start=1020
+  _globals['_SETQUOTARESPONSE']._serialized_end=1078
+  _globals['_GETUSAGEREQUEST']._serialized_start=1081
+  _globals['_GETUSAGEREQUEST']._serialized_end=1312
+  _globals['_GETUSAGEREQUEST_GROUPBY']._serialized_start=1243
+  _globals['_GETUSAGEREQUEST_GROUPBY']._serialized_end=1312
+  _globals['_GETUSAGERESPONSE']._serialized_start=1315
+  _globals['_GETUSAGERESPONSE']._serialized_end=1692
+  _globals['_GETUSAGERESPONSE_ENTRY']._serialized_start=1534
+  _globals['_GETUSAGERESPONSE_ENTRY']._serialized_end=1692
+  _globals['_QUOTASERVICE']._serialized_start=1695
+  _globals['_QUOTASERVICE']._serialized_end=2389
 # @@protoc_insertion_point(module_scope)

@@ -187,12 +187,51 @@ class SettleResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class Overrun(_message.Message):
+        """A settlement that came to more than was held. It is booked all the same."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        RESERVATION_ID_FIELD_NUMBER: _builtins.int
+        TOKENS_FIELD_NUMBER: _builtins.int
+        COST_MICROS_FIELD_NUMBER: _builtins.int
+        CREDITS_FIELD_NUMBER: _builtins.int
+        reservation_id: _builtins.str
+        """The reservation."""
+        tokens: _builtins.int
+        """Tokens beyond those held."""
+        cost_micros: _builtins.int
+        """Millionths of a US dollar beyond those held."""
+        credits: _builtins.int
+        """Credits beyond those held."""
+        def __init__(
+            self,
+            *,
+            reservation_id: _builtins.str = ...,
+            tokens: _builtins.int = ...,
+            cost_micros: _builtins.int = ...,
+            credits: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micros", b"cost_micros", "credits", b"credits", "reservation_id", b"reservation_id", "tokens", b"tokens"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    OVERRUNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def overruns(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettleResponse.Overrun]:
+        """The settlements that came to more than was held."""
+
     def __init__(
         self,
+        *,
+        overruns: _abc.Iterable[Global___SettleResponse.Overrun] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["overruns", b"overruns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
