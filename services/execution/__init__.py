@@ -1,0 +1,1 @@
+"""The execution room: executions, their journals, and the workers that hold them. It calls no model and no tool."""

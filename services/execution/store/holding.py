@@ -1,0 +1,205 @@
+"""Who holds what: sessions of workers, claims, and taking back what a lost worker held.
+
+Lease time is the database's clock. Statements that touch several executions skip those that somebody else has locked,
+so that they never wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from retinue_core.db import Database
+from retinue_core.db.schema import EVERY_ORGANIZATION
+from services.execution.domain import Execution, Failure, Kind
+from services.execution.store.rows import (
+    BOOKED,
+    CHANGED,
+    COLUMNS,
+    JOURNALED,
+    UNSETTLED,
+    Changed,
+    to_changed,
+    to_execution,
+)
+
+_ATTACH = """
+insert into sessions (id, worker, pool, slots, expires_at)
+values (%(id)s, %(worker)s, %(pool)s, %(slots)s, now() + %(lease)s * interval '1 second')
+"""
+
+_RENEW = """
+update sessions set expires_at = now() + %(lease)s * interval '1 second' where id = any(%(ids)s::uuid[]) returning id
+"""
+
+_LOST = """
+select id, worker, pool from sessions where expires_at < now()
+union all
+select distinct e.session_id, '', e.pool from executions e
+where e.status = 'RUNNING' and not exists (select from sessions s where s.id = e.session_id)
+limit 100
+"""
+
+_CANDIDATES = f"""
+select {COLUMNS} from executions
+where status = 'PENDING' and pool = %(pool)s and available_at <= now() and deadline_at > now()
+    and created_by <> all(%(busy)s::text[])
+order by priority desc, id limit %(limit)s
+"""
+
+_CLAIM = (
+    f"""
+with i as (
+    select * from unnest(%(ids)s::uuid[], %(fences)s::bigint[], %(session_ids)s::uuid[], %(bodies)s::bytea[])
+    as i(id, fence, session_id, body))
+, b as (
+    select e.id from executions e join i on i.id = e.id
+    where e.status = 'PENDING' and e.fence = i.fence for update of e skip locked)
+, u as (
+    update executions e set
+        status = 'RUNNING', session_id = i.session_id, fence = e.fence + 1, attempt = e.attempt + 1,
+        last_sequence = e.last_sequence + 1, started_at = coalesce(e.started_at, now()), waiting_for = ''
+    from i join b on b.id = i.id where e.id = i.id
+    returning e.*, '{Kind.STARTED}' as kind, i.body)
+"""
+    + JOURNALED
+    + f"select {CHANGED} from u"
+)
+
+# An execution that is given back is claimable again, unless it has lost too many workers.
+_GIVE_BACK = (
+    f"""
+with b as (
+    select id, fence as held_fence, attempt >= %(most)s as given_up from executions
+    where status = 'RUNNING' and session_id = %(session_id)s and (%(id)s::uuid is null or id = %(id)s)
+    limit 500 for update skip locked)
+, u as (
+    update executions e set
+        status = case when b.given_up then 'FAILED' else 'PENDING' end,
+        fence = e.fence + 1, last_sequence = e.last_sequence + 1,
+        completed_at = case when b.given_up then now() end,
+        error_code = case when b.given_up then %(error_code)s end,
+        error_message = case when b.given_up then %(error_message)s end,
+        error_retryable = case when b.given_up then false end,
+        error_details = case when b.given_up then '{{}}'::jsonb end
+    from b where e.id = b.id
+    returning e.*, b.held_fence, case when b.given_up then '{Kind.FAILED}' else '{Kind.RECOVERED}' end as kind,
+        case when b.given_up then %(failed_body)s::bytea else %(recovered_body)s::bytea end as body)
+"""
+    + JOURNALED
+    + UNSETTLED
+    + f"select {CHANGED} from u"
+)
+
+_BOOK = f"update executions set booked = {BOOKED} where id = any(%(ids)s::uuid[])"
+_DETACH = """
+delete from sessions where id = %(id)s
+    and not exists (select from executions where status = 'RUNNING' and session_id = %(id)s)
+"""
+_DEMAND = "select count(*) as demand from executions where pool = %(pool)s and status in ('PENDING', 'RUNNING')"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A worker's attachment, as its row says."""
+
+    id: str
+    worker: str
+    pool: str
+    slots: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A wish to give an execution, as it was seen at a fence, to a session."""
+
+    execution_id: str
+    fence: int
+    session_id: str
+    started_body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GivingBack:
+    """What a session gives back: everything, or one execution; with the entries that say so."""
+
+    session_id: str
+    execution_id: str | None
+    most_attempts: int
+    failure: Failure
+    failed_body: bytes
+    recovered_body: bytes
+
+
+class Holding:
+    """Sessions, claims and recoveries."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def attach(self, session: Session, lease: float) -> None:
+        """Begin a session whose lease lives for some seconds."""
+        parameters = {
+            "id": session.id,
+            "worker": session.worker,
+            "pool": session.pool,
+            "slots": session.slots,
+            "lease": lease,
+        }
+        await self._database.statement(EVERY_ORGANIZATION, _ATTACH, parameters)
+
+    async def renew(self, session_ids: Sequence[str], lease: float) -> set[str]:
+        """Renew the leases of several sessions in one statement; returns those that still exist."""
+        parameters = {"ids": list(session_ids), "lease": lease}
+        rows = await self._database.statement(EVERY_ORGANIZATION, _RENEW, parameters)
+        return {str(row["id"]) for row in rows}
+
+    async def lost(self) -> list[Session]:
+        """Find sessions whose lease ended, and ids of sessions that executions name and nobody has."""
+        rows = await self._database.statement(EVERY_ORGANIZATION, _LOST)
+        return [Session(str(row["id"]), row["worker"], row["pool"]) for row in rows]
+
+    async def candidates(self, pool: str, busy: Sequence[str], limit: int) -> list[Execution]:
+        """The executions that are next in a pool, except those of users who have as many running as they may."""
+        parameters = {"pool": pool, "busy": list(busy), "limit": limit}
+        rows = await self._database.statement(EVERY_ORGANIZATION, _CANDIDATES, parameters)
+        return [to_execution(row) for row in rows]
+
+    async def claim(self, claims: Sequence[Claim], outbox_id: str) -> list[Changed]:
+        """Give executions to sessions; returns those that nobody else was quicker with, as they are now."""
+        parameters = {
+            "ids": [claim.execution_id for claim in claims],
+            "fences": [claim.fence for claim in claims],
+            "session_ids": [claim.session_id for claim in claims],
+            "bodies": [claim.started_body for claim in claims],
+            "outbox_id": outbox_id,
+        }
+        rows = await self._database.statement(EVERY_ORGANIZATION, _CLAIM, parameters)
+        return [to_changed(row) for row in rows]
+
+    async def give_back(self, giving: GivingBack, outbox_id: str) -> list[Changed]:
+        """Make what a session held claimable again, under a new fence; returns it as it is now."""
+        parameters = {
+            "session_id": giving.session_id,
+            "id": giving.execution_id,
+            "most": giving.most_attempts,
+            "error_code": giving.failure.code,
+            "error_message": giving.failure.message,
+            "failed_body": giving.failed_body,
+            "recovered_body": giving.recovered_body,
+            "outbox_id": outbox_id,
+        }
+        async with self._database.system() as connection:
+            cursor = await connection.execute(_GIVE_BACK, parameters)
+            rows = await cursor.fetchall()
+            await connection.execute(_BOOK, {"ids": [row["id"] for row in rows]})
+        return [to_changed(row) for row in rows]
+
+    async def detach(self, session_id: str) -> None:
+        """End a session that holds nothing."""
+        await self._database.statement(EVERY_ORGANIZATION, _DETACH, {"id": session_id})
+
+    async def demand(self, pool: str) -> int:
+        """How many executions of a pool run or could run."""
+        rows = await self._database.statement(EVERY_ORGANIZATION, _DEMAND, {"pool": pool})
+        return int(rows[0]["demand"])
