@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from retinue_core.config import address, setting
+from retinue_core.config import address as host_and_port
+from retinue_core.config import setting
 from retinue_core.process import ServiceSettings
 
 
@@ -12,6 +13,6 @@ from retinue_core.process import ServiceSettings
 class Settings(ServiceSettings):
     """What the agent room is told."""
 
-    address: str = setting("RETINUE_AGENT_ADDR", "Where the agent room listens, host:port.", parse=address)
+    address: str = setting("RETINUE_AGENT_ADDR", "Where the agent room listens, host:port.", parse=host_and_port)
     database_url: str = setting("RETINUE_DATABASE_URL", "The PostgreSQL database.")
     nats_url: str = setting("RETINUE_NATS_URL", "The NATS server.")
