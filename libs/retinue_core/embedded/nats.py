@@ -16,6 +16,8 @@ from pathlib import Path
 
 from retinue_core.embedded.child import Child, end_leftover
 from retinue_core.embedded.server import EmbeddedServer
+from retinue_core.files import write_private
+from retinue_core.ports import LOOPBACK, free_ports
 
 
 class EmbeddedNats(EmbeddedServer):
@@ -30,13 +32,12 @@ class EmbeddedNats(EmbeddedServer):
         super().__init__(path)
         self._jetstream = jetstream
         self._token = secrets.token_urlsafe(24)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port: int = probe.getsockname()[1]
+        (self._port,) = free_ports(1)
 
     @property
     def url(self) -> str:
         """The client URL, token included."""
-        return f"nats://{self._token}@127.0.0.1:{self._port}"
+        return f"nats://{self._token}@{LOOPBACK}:{self._port}"
 
     def wipe(self) -> None:
         """Throw the streams away, as a lost disk would; the server must be stopped."""
@@ -49,22 +50,21 @@ class EmbeddedNats(EmbeddedServer):
         pid_file = self.path / "nats.pid"
         end_leftover(pid_file, "nats-server", self.stop_signal)
         settings = {
-            "listen": f"127.0.0.1:{self._port}",
+            "listen": f"{LOOPBACK}:{self._port}",
             "authorization": {"token": self._token},
             "pid_file": str(pid_file),
         }
         if self._jetstream:
             settings["jetstream"] = {"store_dir": str(self.path)}
         config = self.path / "nats.conf"
-        config.touch(mode=0o600)
-        config.write_text(json.dumps(settings, indent=2))
+        write_private(config, json.dumps(settings, indent=2).encode())
         program = Path(sysconfig.get_path("scripts"), "nats-server")
         return Child([str(program), "-c", str(config)], log=self.log, stop_signal=self.stop_signal)
 
     def _ready(self) -> bool:
         # The server opens its port after JetStream is up and greets every client with an INFO line.
         try:
-            with socket.create_connection(("127.0.0.1", self._port), timeout=1) as client:
+            with socket.create_connection((LOOPBACK, self._port), timeout=1) as client:
                 return client.recv(5) == b"INFO "
         except OSError:
             return False
