@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.worker.core.decide import CallModel, decide
@@ -28,6 +28,7 @@ def _wish(draw: st.DrawFn, call_id: str) -> ToolUse:
     return use(call_id, draw(st.sampled_from([1, 13, "x", 2**40])), draw(st.integers(-5, 5)), name)
 
 
+@settings(deadline=None)
 @given(conversations(), st.integers(1, 8), st.data())
 def test_every_prefix_of_a_journal_leads_to_the_same_journal(
     answers: list[tuple[Block, ...]], max_steps: int, data: st.DataObject
@@ -40,6 +41,7 @@ def test_every_prefix_of_a_journal_leads_to_the_same_journal(
     assert fold(what, '"go"', resumed) == fold(what, '"go"', whole)
 
 
+@settings(deadline=None)
 @given(conversations())
 def test_a_request_does_not_depend_on_whether_the_journal_was_replayed(answers: list[tuple[Block, ...]]) -> None:
     what = spec()

@@ -1,0 +1,1 @@
+"""The egress guard: the only way by which tools reach the outside."""

@@ -1,0 +1,1 @@
+"""The tools that agents call, each behind the same contract."""
