@@ -1,0 +1,207 @@
+"""Giving executions to workers: at once when one is accepted, from the queue when a slot gets free.
+
+Owns the order of the queue (priority, then age) and the rule that an execution runs only on a reservation. The queue
+itself is a partial index in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from retinue.agent.v1 import agent_pb2
+from retinue.execution.v1 import worker_pb2
+from retinue.quota.v1 import quota_pb2
+from retinue_core.errors import RetinueError
+from services.execution.clients import Reservations
+from services.execution.convert import JournalEntry, from_stored, numbered, started_entry, timestamp, to_new_entry
+from services.execution.domain import Execution
+from services.execution.matching import Attachment, Matcher
+from services.execution.relay import Relay
+from services.execution.store import Executions, Holding, Journals
+from services.execution.store.holding import Claim
+from services.execution.store.journal import new_outbox_id
+from services.execution.store.outbox import Owed
+from services.execution.store.rows import Changed
+
+log = logging.getLogger(__name__)
+
+_LOOK = 1.0
+_PAGE = 200
+_BUSY = 1.0
+
+Grant = quota_pb2.Grant
+
+
+class Dispatcher:
+    """Claims what is next for the free slots of this replica."""
+
+    def __init__(
+        self,
+        matcher: Matcher,
+        holding: Holding,
+        journals: Journals,
+        executions: Executions,
+        relay: Relay,
+        reservations: Reservations,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._matcher = matcher
+        self._holding = holding
+        self._journals = journals
+        self._executions = executions
+        self._relay = relay
+        self._reservations = reservations
+        self._monotonic = monotonic
+        self._busy: dict[str, float] = {}
+
+    def settled(self) -> None:
+        """Reservations were settled: users who had as many running as they may can go on."""
+        if self._busy:
+            self._busy.clear()
+            self._matcher.wake()
+
+    async def run(self) -> None:
+        """Dispatch, for ever: when there may be work, and once a second in case a hint was lost."""
+        while True:
+            await self._matcher.work(_LOOK)
+            try:
+                for pool in self._matcher.pools():
+                    while await self._dispatch(pool):
+                        pass
+            except RetinueError as error:
+                log.info("dispatch waits: %s", error)
+
+    async def _dispatch(self, pool: str) -> bool:
+        """Claim once; says whether there may be more to claim at once."""
+        free = min(self._matcher.free(pool), _PAGE)
+        if free <= 0:
+            return False
+        candidates = await self._holding.candidates(pool, self._busy_users(), free)
+        if not candidates:
+            self._matcher.backlog = bool(self._busy)
+            return False
+        self._matcher.backlog = True
+        granted = await self._reserve(candidates)
+        await self._claim(pool, granted)
+        return len(candidates) == free or len(granted) < len(candidates)
+
+    def _busy_users(self) -> list[str]:
+        now = self._monotonic()
+        self._busy = {user: until for user, until in self._busy.items() if until > now}
+        return list(self._busy)
+
+    async def _reserve(self, candidates: Sequence[Execution]) -> dict[str, tuple[Execution, Grant]]:
+        wanted = [replace(execution, fence=execution.fence + 1) for execution in candidates]
+        grants = await asyncio.gather(*(self._reservations.reserve(execution) for execution in wanted))
+        granted: dict[str, tuple[Execution, Grant]] = {}
+        for execution, grant in zip(candidates, grants, strict=True):
+            if grant.outcome == Grant.GRANTED:
+                granted[execution.id] = (execution, grant)
+            else:
+                self._busy[execution.created_by] = self._monotonic() + _BUSY
+        return granted
+
+    async def _claim(self, pool: str, granted: dict[str, tuple[Execution, Grant]]) -> None:
+        promises: dict[str, Attachment] = {}
+        claims = []
+        for execution, _ in granted.values():
+            attachment = self._matcher.take(pool)
+            if attachment is None:
+                break
+            promises[execution.id] = attachment
+            body = to_new_entry(started_entry(execution.attempt + 1, attachment.worker)).body
+            claims.append(Claim(execution.id, execution.fence, attachment.id, body))
+        outbox_id = new_outbox_id()
+        try:
+            changes = await self._holding.claim(claims, outbox_id) if claims else []
+        except BaseException:
+            for attachment in promises.values():
+                self._matcher.give_up(attachment)
+            raise
+        claimed = {change.execution.id: change for change in changes}
+        for execution_id, attachment in promises.items():
+            if execution_id not in claimed:
+                self._matcher.give_up(attachment)
+        self._relay.changed(
+            outbox_id,
+            (
+                (change, started_entry(change.execution.attempt, promises[change.execution.id].worker))
+                for change in changes
+            ),
+        )
+        await self._give_back_grants([pair[0] for key, pair in granted.items() if key not in claimed])
+        await self._assign(changes, promises, granted)
+
+    async def _give_back_grants(self, executions: Sequence[Execution]) -> None:
+        owed = [unused(replace(execution, fence=execution.fence + 1)) for execution in executions]
+        if owed:
+            await self._reservations.settle(owed)
+
+    async def _assign(
+        self,
+        changes: Sequence[Changed],
+        promises: dict[str, Attachment],
+        granted: dict[str, tuple[Execution, Grant]],
+    ) -> None:
+        if not changes:
+            return
+        executions = [change.execution for change in changes]
+        specs = await self._executions.specs(
+            list({(execution.organization_id, execution.spec_digest) for execution in executions})
+        )
+        journals = await self._journals.read_many([execution.id for execution in executions])
+        for change in changes:
+            execution = change.execution
+            spec = agent_pb2.AgentSpec.FromString(specs[execution.organization_id, execution.spec_digest])
+            assignment = assign(
+                execution,
+                spec,
+                [from_stored(entry) for entry in journals[execution.id]],
+                granted[execution.id][1],
+                change.recorded_at,
+            )
+            self._matcher.assign(promises[execution.id], execution, assignment)
+
+
+def assign(
+    execution: Execution,
+    spec: agent_pb2.AgentSpec,
+    journal: Sequence[JournalEntry],
+    grant: Grant,
+    now: datetime,
+) -> worker_pb2.Assignment:
+    """What a worker is told about an execution it is given. `now` is the database's time of the claim."""
+    return worker_pb2.Assignment(
+        execution_id=execution.id,
+        fence=execution.fence,
+        organization_id=execution.organization_id,
+        agent_id=execution.agent_id,
+        agent_name=execution.agent_name,
+        agent_version=execution.agent_version,
+        spec=spec,
+        input_json=execution.input_json,
+        journal=journal,
+        deadline=timestamp(execution.deadline_at),
+        remaining_ms=max(0, int((execution.deadline_at - now).total_seconds() * 1000)),
+        traceparent=execution.traceparent,
+        budget_tokens=grant.tokens,
+        budget_cost_micros=grant.cost_micros,
+        attempt=execution.attempt,
+        created_by=execution.created_by,
+    )
+
+
+def first_entries(created: JournalEntry, started: JournalEntry, now: datetime) -> list[JournalEntry]:
+    """The journal of an execution that was accepted and given to a worker at once."""
+    return [numbered(created, 1, now), numbered(started, 2, now)]
+
+
+def unused(execution: Execution) -> Owed:
+    """The settlement of a reservation that nothing ran on."""
+    return Owed(execution.reservation_id, execution.organization_id, 0, 0, 0, 0, 0, 0, "")

@@ -1,0 +1,154 @@
+"""What puts things right: leases that ended, deadlines that passed, news and settlements that were left behind.
+
+Owns the loops that look, on every replica, all the time. Each item is its own transaction and skips what another
+replica is working on; one that fails does not hold up the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from retinue.execution.v1 import worker_pb2
+from retinue_core.errors import RetinueError
+from retinue_core.events import Events
+from services.execution.clients import Reservations
+from services.execution.config import Settings
+from services.execution.convert import failed_entry, recovered_entry, to_new_entry
+from services.execution.domain import TIMED_OUT, Status, lost
+from services.execution.matching import Matcher
+from services.execution.relay import Relay
+from services.execution.store import Executions, Holding
+from services.execution.store.holding import GivingBack, Session
+from services.execution.store.journal import new_outbox_id
+
+log = logging.getLogger(__name__)
+
+_RENEWALS = 5  # renewals in the life of a lease
+_GRACE = 2.0  # seconds a worker has to say itself that the time is over
+_LEFT_BEHIND = 1.0
+_HOUR = 3_600.0
+
+
+class Recovery:
+    """Looks for what was left behind and puts it right."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        events: Events,
+        matcher: Matcher,
+        holding: Holding,
+        executions: Executions,
+        relay: Relay,
+        reservations: Reservations,
+    ) -> None:
+        self._settings = settings
+        self._events = events
+        self._matcher = matcher
+        self._holding = holding
+        self._executions = executions
+        self._relay = relay
+        self._reservations = reservations
+
+    async def run(self) -> None:
+        """Look, for ever."""
+        sweep = self._settings.sweep
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(_every(self._settings.lease / _RENEWALS, self._leases))
+            loops.create_task(_every(sweep, self._time_out))
+            loops.create_task(_every(sweep, self._relay.sweep))
+            loops.create_task(_every(sweep, self._settle))
+            loops.create_task(_every(_HOUR, self._executions.add_partition))
+
+    async def left(self, session: Session) -> None:
+        """A worker's stream has ended: what it held is claimable again, and the session is over."""
+        try:
+            await self._take_back(session, "its stream ended")
+        except RetinueError as error:
+            log.info("session %s is left to its lease: %s", session.id, error)
+
+    async def released(self, session_id: str, worker: str, release: worker_pb2.Release) -> None:
+        """A worker gives one execution back."""
+        try:
+            await self._give_back(Session(session_id, worker, ""), release.execution_id, release.reason)
+        except RetinueError as error:
+            log.info("execution %s is left to its lease: %s", release.execution_id, error)
+
+    async def revoke(self, execution_id: str, reason: str) -> None:
+        """Tell whichever worker holds an execution to stop."""
+        if not self._matcher.revoke(execution_id, reason):
+            await self._events.hint(f"revoked.{execution_id}", reason.encode())
+
+    async def _leases(self) -> None:
+        """Renew the leases of the workers that are alive, then take back what the others held.
+
+        In this order: after the database was away, the leases of workers that lived through it are renewed before
+        anybody could find them ended.
+        """
+        beating = [attachment for attachment in self._matcher if attachment.beating]
+        if beating:
+            kept = await self._holding.renew([one.id for one in beating], self._settings.lease)
+            alive = worker_pb2.ServerFrame(alive=worker_pb2.Alive(lease_ms=int(self._settings.lease * 1000)))
+            for attachment in beating:
+                attachment.beating = False
+                if attachment.id in kept:
+                    attachment.send(alive)
+                else:
+                    log.warning("worker %s lost its session", attachment.worker)
+                    attachment.close()
+        for session in await self._holding.lost():
+            await self._take_back(session, "its lease ended")
+
+    async def _take_back(self, session: Session, reason: str) -> None:
+        while await self._give_back(session, None, reason):
+            pass
+        await self._holding.detach(session.id)
+
+    async def _give_back(self, session: Session, execution_id: str | None, reason: str) -> int:
+        failure = lost(self._settings.most_attempts, self._settings.most_attempts)
+        assert failure is not None
+        recovered, failed = recovered_entry(session.worker, reason), failed_entry(failure)
+        giving = GivingBack(
+            session.id,
+            execution_id,
+            self._settings.most_attempts,
+            failure,
+            to_new_entry(failed).body,
+            to_new_entry(recovered).body,
+        )
+        outbox_id = new_outbox_id()
+        changes = await self._holding.give_back(giving, outbox_id)
+        self._relay.changed(
+            outbox_id,
+            ((one, failed if one.execution.status is Status.FAILED else recovered) for one in changes),
+        )
+        if changes:
+            log.info("took back %d executions of %s: %s", len(changes), session.worker or session.id, reason)
+            self._reservations.owed()
+            self._matcher.wake()
+            await self._events.hint(f"work.{changes[0].execution.pool}")
+        return len(changes)
+
+    async def _time_out(self) -> None:
+        entry = failed_entry(TIMED_OUT)
+        outbox_id = new_outbox_id()
+        changes = await self._executions.time_out(TIMED_OUT, to_new_entry(entry).body, _GRACE, outbox_id)
+        self._relay.changed(outbox_id, ((change, entry) for change in changes))
+        for change in changes:
+            await self.revoke(change.execution.id, "timed out")
+        if changes:
+            self._reservations.owed()
+
+    async def _settle(self) -> None:
+        await self._reservations.sweep(_LEFT_BEHIND)
+
+
+async def _every(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await look()
+        except RetinueError as error:
+            log.info("%s waits: %s", look.__name__, error)

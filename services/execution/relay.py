@@ -1,0 +1,100 @@
+"""What happens after a commit: followers are told, and the outbox is emptied into NATS.
+
+Owns the order "commit, then tell". A commit that was not told, because NATS was down or the process died, is in the
+outbox and is told later; whoever listens recognises repeats by the message id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from retinue.execution.v1 import journal_pb2
+from retinue_core.db.schema import EVERY_ORGANIZATION
+from retinue_core.errors import RetinueError
+from retinue_core.events import Events
+from services.execution.convert import JournalEntry, from_stored, kind_of, numbered
+from services.execution.feed import Committed, Feed
+from services.execution.store import Executions, Journals, Outbox
+from services.execution.store.rows import Changed
+
+log = logging.getLogger(__name__)
+
+_MOST_UNTOLD = 20_000
+_AT_ONCE = 200
+_LEFT_BEHIND = 2.0
+
+
+class Relay:
+    """Tells what was committed: here at once, elsewhere through NATS."""
+
+    def __init__(self, events: Events, feed: Feed, outbox: Outbox, journals: Journals, executions: Executions) -> None:
+        self._events = events
+        self._feed = feed
+        self._outbox = outbox
+        self._journals = journals
+        self._executions = executions
+        self._untold: deque[tuple[str, Sequence[Committed]]] = deque()
+        self._some = asyncio.Event()
+
+    def committed(self, outbox_id: str, commits: Sequence[Committed]) -> None:
+        """Tell what one transaction committed. What does not fit into memory is told from the outbox later."""
+        for commit in commits:
+            self._feed.publish(commit)
+        if len(self._untold) < _MOST_UNTOLD:
+            self._untold.append((outbox_id, commits))
+            self._some.set()
+
+    def changed(self, outbox_id: str, changes: Iterable[tuple[Changed, JournalEntry]]) -> None:
+        """Tell of executions that got one entry each from a statement."""
+        commits = []
+        for change, body in changes:
+            execution = change.execution
+            entry = JournalEntry()
+            entry.CopyFrom(body)
+            numbered(entry, execution.last_sequence, change.recorded_at)
+            commits.append(Committed(execution.organization_id, execution.id, (entry,)))
+        if commits:
+            self.committed(outbox_id, commits)
+
+    async def run(self) -> None:
+        """Publish what is committed, for ever."""
+        while True:
+            if not self._untold:
+                self._some.clear()
+                await self._some.wait()
+            batch = [self._untold.popleft() for _ in range(min(_AT_ONCE, len(self._untold)))]
+            if not self._events.connected:
+                # It stays in the outbox, from which it is told when NATS is back.
+                continue
+            try:
+                await self._tell(batch)
+            except RetinueError as error:
+                log.info("events stay in the outbox: %s", error)
+
+    async def sweep(self) -> None:
+        """Tell commits that were left behind."""
+        if not self._events.connected:
+            return
+        for untold in await self._outbox.untold(_LEFT_BEHIND):
+            commits = []
+            for execution_id, first, last in untold.spans:
+                execution = await self._executions.get(EVERY_ORGANIZATION, execution_id)
+                stored = await self._journals.read(EVERY_ORGANIZATION, execution_id, after=first - 1, until=last)
+                if execution is not None and stored:
+                    entries = tuple(from_stored(entry) for entry in stored)
+                    commits.append(Committed(execution.organization_id, execution_id, entries))
+            await self._tell([(untold.id, commits)])
+
+    async def _tell(self, batch: Sequence[tuple[str, Sequence[Committed]]]) -> None:
+        await asyncio.gather(*(self._publish(commit) for _, commits in batch for commit in commits))
+        await self._outbox.told([outbox_id for outbox_id, _ in batch])
+
+    async def _publish(self, commit: Committed) -> None:
+        last = commit.entries[-1]
+        subject = f"executions.{commit.organization_id}.{commit.execution_id}.{kind_of(last).value}"
+        batch = journal_pb2.JournalBatch(execution_id=commit.execution_id, entries=commit.entries)
+        message_id = f"{commit.execution_id}:{commit.entries[0].sequence}-{last.sequence}"
+        await self._events.publish(subject, batch.SerializeToString(), message_id=message_id)
