@@ -74,8 +74,8 @@ class Events:
         """Call back after every connect: whoever followed hints has to look at the truth again."""
         self._on_reconnect.append(callback)
 
-    async def ready(self, seconds: float = 5.0) -> bool:
-        """Wait until the connection is up, at most for some seconds."""
+    async def ready(self, seconds: float | None = 5.0) -> bool:
+        """Wait until the connection was made, at most for some seconds; None waits as long as it takes."""
         if self._opening is not None and not self._opening.done():
             await asyncio.wait({self._opening}, timeout=seconds)
         return self.connected

@@ -11,7 +11,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-import orjson
 from jsonschema_rs import Validator, validator_for
 
 from retinue.quota.v1 import quota_pb2, quota_service_pb2, quota_service_pb2_grpc
@@ -145,6 +144,7 @@ class Reservations:
         self._stub = quota_service_pb2_grpc.QuotaServiceStub(self._peer.channel)
         self._outbox = outbox
         self._owed = asyncio.Event()
+        self.on_settled: Callable[[], None] = lambda: None
         self._reserving: Batcher[Execution, quota_pb2.Grant] = Batcher(self._reserve, limit=500, lanes=2)
         self._extending: Batcher[quota_service_pb2.ExtendRequest.Extension, quota_pb2.Grant] = Batcher(
             self._extend, limit=500, lanes=2
@@ -179,6 +179,7 @@ class Reservations:
         if owed:
             await self.settle(owed)
             await self._outbox.settled([item.reservation_id for item in owed])
+            self.on_settled()
         return len(owed)
 
     async def settle(self, owed: Sequence[Owed]) -> None:
@@ -227,8 +228,3 @@ def _settlement(owed: Owed) -> quota_pb2.Settlement:
         tool_calls=owed.tool_calls,
         ended=owed.ended,
     )
-
-
-def input_text(found: object) -> str:
-    """Free JSON as the text that is stored."""
-    return orjson.dumps(found).decode()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from retinue_core.errors import Problem, RetinueError, invalid, precondition
+from retinue_core.errors import Problem, invalid, precondition
 
 
 class Status(StrEnum):
@@ -234,14 +234,9 @@ def time_allowed(limits: TimeLimits, asked: float, of_agent: float, *, inline: b
     return min(asked or of_agent or default, ceiling)
 
 
-def lost(attempt: int, most: int) -> Failure | None:
-    """What becomes of an execution whose worker was lost: None to try again, or why it is given up.
-
-    An execution that takes every worker down with it must not do so for ever.
-    """
-    if attempt < most:
-        return None
-    return Failure("WORKER_LOST", f"Its worker was lost {attempt} times.", retryable=False)
+def worker_lost(most: int) -> Failure:
+    """Why an execution is given up that has lost as many workers as it may: it must not take down one after another."""
+    return Failure("WORKER_LOST", f"Its worker was lost {most} times.")
 
 
 TIMED_OUT = Failure("EXECUTION_TIMEOUT", "The execution took longer than its timeout.", retryable=True)
@@ -250,8 +245,3 @@ TIMED_OUT = Failure("EXECUTION_TIMEOUT", "The execution took longer than its tim
 def deadline(created_at: datetime, seconds: float) -> datetime:
     """When an execution is given up."""
     return created_at + timedelta(seconds=seconds)
-
-
-def gone(execution_id: str) -> RetinueError:
-    """The error for an execution whose caller holds an older fence."""
-    return precondition("FENCED", f"Execution {execution_id} is held by somebody else.")

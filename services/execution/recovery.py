@@ -16,7 +16,7 @@ from retinue_core.events import Events
 from services.execution.clients import Reservations
 from services.execution.config import Settings
 from services.execution.convert import failed_entry, recovered_entry, to_new_entry
-from services.execution.domain import TIMED_OUT, Status, lost
+from services.execution.domain import TIMED_OUT, Status, worker_lost
 from services.execution.matching import Matcher
 from services.execution.relay import Relay
 from services.execution.store import Executions, Holding
@@ -107,8 +107,7 @@ class Recovery:
         await self._holding.detach(session.id)
 
     async def _give_back(self, session: Session, execution_id: str | None, reason: str) -> int:
-        failure = lost(self._settings.most_attempts, self._settings.most_attempts)
-        assert failure is not None
+        failure = worker_lost(self._settings.most_attempts)
         recovered, failed = recovered_entry(session.worker, reason), failed_entry(failure)
         giving = GivingBack(
             session.id,

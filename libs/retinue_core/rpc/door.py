@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, NoReturn
 
 import grpc
@@ -161,12 +162,14 @@ class _Writing:
 
     __slots__ = ("_inner",)
 
-    def __init__(self, inner: Callable[[Any, Context], AsyncIterator[Any]]) -> None:
+    def __init__(self, inner: Callable[[Any, Context], AsyncGenerator[Any, None]]) -> None:
         self._inner = inner
 
     async def __call__(self, request: Any, context: Context) -> None:
-        async for response in self._inner(request, context):
-            await context.write(response)
+        # Closed at once when the caller goes away, so that the handler learns of it.
+        async with aclosing(self._inner(request, context)) as responses:
+            async for response in responses:
+                await context.write(response)
 
 
 async def refuse(context: Context, error: RetinueError) -> NoReturn:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 import grpc
@@ -66,16 +66,30 @@ class Server:
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
 
-    async def run(self, *, drain: Callable[[], Awaitable[None]] | None = None, grace: float = 10.0) -> None:
-        """Serve until SIGTERM or SIGINT, then drain. `drain` runs first, for streams that would not end alone."""
+    async def run(
+        self,
+        *,
+        drain: Callable[[], Awaitable[None]] | None = None,
+        loops: Iterable[Callable[[], Coroutine[Any, Any, None]]] = (),
+        grace: float = 10.0,
+    ) -> None:
+        """Serve until SIGTERM or SIGINT, then drain.
+
+        `loops` run meanwhile; one that fails ends the process, which is then started anew. `drain` runs before the
+        last calls are waited for, for streams that would not end alone; `grace` is in seconds.
+        """
         stop = stop_signal()
         await self.start()
-        await stop.wait()
-        log.info("draining")
-        await self._health.enter_graceful_shutdown()
-        if drain is not None:
-            await drain()
-        await self._server.stop(grace)
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(loop()) for loop in loops]
+            await stop.wait()
+            log.info("draining")
+            await self._health.enter_graceful_shutdown()
+            if drain is not None:
+                await drain()
+            await self._server.stop(grace)
+            for task in running:
+                task.cancel()
 
 
 def stop_signal() -> asyncio.Event:

@@ -1,0 +1,75 @@
+"""The execution service: settings, its parts, and serving."""
+
+from __future__ import annotations
+
+import os
+
+from externalscaler import externalscaler_pb2, externalscaler_pb2_grpc
+from retinue.execution.v1 import (
+    execution_service_pb2,
+    execution_service_pb2_grpc,
+    worker_service_pb2,
+    worker_service_pb2_grpc,
+)
+from retinue_core.config import load
+from retinue_core.db import Database
+from retinue_core.events import Events
+from retinue_core.process import common, run
+from retinue_core.rpc.server import Server
+from services.execution.accept import Acceptor
+from services.execution.attach import WorkerService
+from services.execution.clients import Reservations, Versions
+from services.execution.config import Settings
+from services.execution.dispatch import Dispatcher
+from services.execution.feed import Feed
+from services.execution.hints import Hints
+from services.execution.journal import Journal
+from services.execution.matching import Matcher
+from services.execution.recovery import Recovery
+from services.execution.relay import Relay
+from services.execution.scaler import Scaler
+from services.execution.service import ExecutionService
+from services.execution.store import Executions, Holding, Journals, Outbox
+from services.execution.watch import Watcher
+
+
+async def main() -> None:
+    """Put the service together and serve until told to stop."""
+    settings = load(Settings, os.environ)
+    parts = common("execution", settings)
+    database = Database(settings.database_url, "execution", min_size=2, max_size=10)
+    await database.open()
+    async with Events(settings.nats_url, "execution") as events:
+        executions, journals = Executions(database), Journals(database)
+        holding, outbox = Holding(database), Outbox(database)
+        matcher, feed = Matcher(), Feed(events)
+        versions = Versions(settings.version_address, parts.signer, events)
+        reservations = Reservations(settings.quota_address, parts.signer, outbox)
+        relay = Relay(events, feed, outbox, journals, executions)
+        journal = Journal(journals, executions, relay, reservations.owed)
+        dispatcher = Dispatcher(matcher, holding, journals, executions, relay, reservations)
+        reservations.on_settled = dispatcher.settled
+        recovery = Recovery(settings, events, matcher, holding, executions, relay, reservations)
+        acceptor = Acceptor(versions, reservations, executions, journal, matcher, events)
+        watcher = Watcher(feed, executions, journals)
+        service = ExecutionService(acceptor, watcher, feed, executions, journals, relay, reservations, recovery)
+        workers = WorkerService(settings.lease, matcher, holding, journal, feed, reservations, recovery)
+        server = Server(settings.address, parts.door)
+        server.add(
+            execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server, service, execution_service_pb2.DESCRIPTOR
+        )
+        server.add(worker_service_pb2_grpc.add_WorkerServiceServicer_to_server, workers, worker_service_pb2.DESCRIPTOR)
+        server.add(
+            externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server, Scaler(holding), externalscaler_pb2.DESCRIPTOR
+        )
+        hints = Hints(events, feed, versions, matcher)
+        loops = (relay.run, dispatcher.run, reservations.run, recovery.run, hints.run)
+        await server.run(drain=workers.drain, loops=loops)
+        await versions.close()
+        await reservations.close()
+    await database.close()
+    parts.spans.close()
+
+
+if __name__ == "__main__":
+    run(main())

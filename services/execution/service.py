@@ -1,0 +1,252 @@
+"""The execution room's calls: convert, decide, store, convert."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+
+from retinue.execution.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
+from retinue_core import ids, values
+from retinue_core.errors import Problem, RetinueError, invalid, not_found, precondition
+from retinue_core.filters import one_of, parse_filter, text_value
+from retinue_core.identity import Identity
+from retinue_core.pages import page_key, page_size, page_token
+from retinue_core.rpc.call import caller
+from services.execution.accept import Acceptor, Wish
+from services.execution.clients import Reservations
+from services.execution.convert import cancelled_entry, from_execution, from_stored, to_new_entry
+from services.execution.domain import PRIORITIES, Execution, Failure, Status, TimeLimits, time_allowed
+from services.execution.feed import Feed
+from services.execution.narrate import LogEntry, Narrator, log_line
+from services.execution.recovery import Recovery
+from services.execution.relay import Relay
+from services.execution.store import Executions, Journals
+from services.execution.store.journal import StoredEntry, new_outbox_id
+from services.execution.watch import Watcher
+
+pb = execution_service_pb2
+_LONGEST_REASON = 1_000
+_FIELDS = {
+    "agent_id": text_value,
+    "status": one_of(*Status),
+    "created_by": text_value,
+    "conversation_id": text_value,
+    "project_id": text_value,
+    "priority": one_of(*PRIORITIES),
+}
+
+
+class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
+    """Serves those who start, follow and stop executions."""
+
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        watcher: Watcher,
+        feed: Feed,
+        executions: Executions,
+        journals: Journals,
+        relay: Relay,
+        reservations: Reservations,
+        recovery: Recovery,
+    ) -> None:
+        self._acceptor = acceptor
+        self._watcher = watcher
+        self._feed = feed
+        self._executions = executions
+        self._journals = journals
+        self._relay = relay
+        self._reservations = reservations
+        self._recovery = recovery
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def CreateExecution(self, request: pb.CreateExecutionRequest, _: Any) -> pb.CreateExecutionResponse:
+        """Accept an execution, and wait for its end if the caller wants to."""
+        wait = _seconds(request.wait)
+        time_allowed(TimeLimits(), wait, 0.0, inline=False)
+        execution, resolved, seconds = await self._acceptor.plan(caller(), _wish(request, inline=False))
+        async with self._feed.follow(execution.id) as follower:
+            execution = await self._acceptor.accept(execution, resolved, seconds)
+            if wait:
+                execution = await self._watcher.until_ended(execution, follower, wait)
+        return pb.CreateExecutionResponse(execution=from_execution(execution))
+
+    async def Execute(self, request: pb.ExecuteRequest, _: Any) -> AsyncIterator[pb.ExecuteResponse]:
+        """Run an agent and tell everything, until it has ended or the caller goes away."""
+        identity = caller()
+        wish = _wish(request, inline=not request.detach)
+        execution = await self._acceptor.accept(*await self._acceptor.plan(identity, wish))
+        ended = False
+        try:
+            async with aclosing(self._watcher.events(execution, 0)) as events:
+                async for event in events:
+                    ended = event.event in ("done", "error")
+                    yield pb.ExecuteResponse(event=event)
+        finally:
+            if not ended and not request.detach:
+                self._start(self._abandon(identity, execution.id))
+
+    async def GetExecution(self, request: pb.GetExecutionRequest, _: Any) -> pb.GetExecutionResponse:
+        """Read an execution."""
+        return pb.GetExecutionResponse(execution=from_execution(await self._find(request.execution_id)))
+
+    async def ListExecutions(self, request: pb.ListExecutionsRequest, _: Any) -> pb.ListExecutionsResponse:
+        """List the executions that the caller may see, a page at a time."""
+        identity, limit = caller(), page_size(request.page_size)
+        conditions = _conditions(identity, request.filter)
+        descending = _descending(request.order_by)
+        asked = (request.filter, request.order_by)
+        before = page_key(request.page_token, 1, *asked)
+        if before and not ids.is_id(before[0]):
+            raise invalid("The page token cannot be used.", code="INVALID_PAGE_TOKEN")
+        found = await self._executions.page(
+            identity.organization_id,
+            conditions,
+            before=before[0] if before else "",
+            descending=descending,
+            limit=limit + 1,
+        )
+        more = page_token((found[limit - 1].id,), *asked) if len(found) > limit else ""
+        return pb.ListExecutionsResponse(
+            executions=[from_execution(execution) for execution in found[:limit]], next_page_token=more
+        )
+
+    async def CancelExecution(self, request: pb.CancelExecutionRequest, _: Any) -> pb.CancelExecutionResponse:
+        """Cancel an execution."""
+        if len(request.reason) > _LONGEST_REASON:
+            raise invalid("The reason is too long.", Problem("reason", f"at most {_LONGEST_REASON} characters"))
+        execution = await self._find(request.execution_id)
+        cancelled = await self._cancel(caller(), execution.id, request.reason)
+        execution = cancelled or await self._find(request.execution_id)
+        if execution.status is not Status.CANCELLED:
+            raise precondition(
+                "EXECUTION_ENDED",
+                f"The execution has ended: it is {execution.status}.",
+                details={"executionId": execution.id, "status": execution.status.value},
+            )
+        return pb.CancelExecutionResponse(execution=from_execution(execution))
+
+    async def WatchExecution(
+        self, request: pb.WatchExecutionRequest, _: Any
+    ) -> AsyncIterator[pb.WatchExecutionResponse]:
+        """Tell what happened after a sequence, and what happens."""
+        execution = await self._find(request.execution_id)
+        if request.after < 0 or request.after > execution.last_sequence:
+            raise invalid(
+                "There is no such sequence.",
+                Problem("after", f"must be from 0 to {execution.last_sequence}"),
+                code="UNKNOWN_SEQUENCE",
+            )
+        async with aclosing(self._watcher.events(execution, request.after)) as events:
+            async for event in events:
+                yield pb.WatchExecutionResponse(event=event)
+
+    async def ListSteps(self, request: pb.ListStepsRequest, _: Any) -> pb.ListStepsResponse:
+        """List the steps of an execution."""
+        narrator = Narrator()
+        for stored in await self._journal(request.execution_id):
+            narrator.note(from_stored(stored))
+        steps, more = _page(narrator.steps, request.page_size, request.page_token, request.execution_id)
+        return pb.ListStepsResponse(steps=steps, next_page_token=more)
+
+    async def ListLogs(self, request: pb.ListLogsRequest, _: Any) -> pb.ListLogsResponse:
+        """List the log of an execution."""
+        lines = [log_line(from_stored(stored)) for stored in await self._journal(request.execution_id)]
+        found = [line for line in lines if line.level >= (request.level or LogEntry.DEBUG)]
+        asked = (request.execution_id, str(request.level))
+        logs, more = _page(found, request.page_size, request.page_token, *asked)
+        return pb.ListLogsResponse(logs=logs, next_page_token=more)
+
+    async def _find(self, execution_id: str) -> Execution:
+        """An execution that the caller may see: one's own, or any of the organisation for its administrators."""
+        identity = caller()
+        found = await self._executions.get(identity.organization_id, execution_id) if ids.is_id(execution_id) else None
+        if found is None or not (identity.admin or identity.is_service or found.created_by == identity.subject):
+            raise not_found("execution", execution_id)
+        return found
+
+    async def _journal(self, execution_id: str) -> list[StoredEntry]:
+        execution = await self._find(execution_id)
+        return await self._journals.read(execution.organization_id, execution.id, limit=100_000)
+
+    async def _cancel(self, identity: Identity, execution_id: str, reason: str) -> Execution | None:
+        entry = cancelled_entry(identity.subject, reason)
+        error = Failure("EXECUTION_CANCELLED", reason or "The execution was cancelled.")
+        outbox_id = new_outbox_id()
+        change = await self._executions.cancel(
+            identity.organization_id, execution_id, error, to_new_entry(entry).body, outbox_id
+        )
+        if change is None:
+            return None
+        self._relay.changed(outbox_id, [(change, entry)])
+        self._reservations.owed()
+        await self._recovery.revoke(execution_id, "cancelled")
+        return change.execution
+
+    async def _abandon(self, identity: Identity, execution_id: str) -> None:
+        try:
+            await self._cancel(identity, execution_id, "The caller went away.")
+        except RetinueError:
+            # Its deadline, a minute at most, ends it.
+            return
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _wish(request: pb.CreateExecutionRequest | pb.ExecuteRequest, *, inline: bool) -> Wish:
+    found = values.to_python(request.input)
+    priority = request.priority or execution_pb2.Execution.MEDIUM
+    metadata = values.struct_to_python(request.metadata)
+    if not ids.is_id(request.agent_id):
+        raise not_found("agent", request.agent_id)
+    if priority not in execution_pb2.Execution.Priority.values():
+        raise invalid("The priority is not known.", Problem("priority", "must be LOW, MEDIUM, HIGH or URGENT"))
+    return Wish(
+        agent_id=request.agent_id,
+        input=found,
+        input_json=orjson.dumps(found).decode(),
+        version=request.version,
+        priority=priority,
+        timeout=_seconds(request.timeout),
+        inline=inline,
+        conversation_id=request.conversation_id,
+        project_id=request.project_id,
+        metadata_json=orjson.dumps(metadata).decode() if metadata else "",
+    )
+
+
+def _seconds(duration: Any) -> float:
+    return float(duration.ToNanoseconds() / 1e9)
+
+
+def _conditions(identity: Identity, text: str) -> list[tuple[str, Any]]:
+    conditions: list[tuple[str, Any]] = []
+    for condition in parse_filter(text, _FIELDS):
+        value: Any = PRIORITIES[condition.value] if condition.field == "priority" else condition.value
+        if condition.field == "agent_id" and not ids.is_id(condition.value):
+            raise invalid("The filter cannot be read.", Problem("filter", "agent_id is a UUID"), code="INVALID_FILTER")
+        conditions.append((condition.field, value))
+    if not identity.admin and not identity.is_service:
+        conditions.append(("created_by", identity.subject))
+    return conditions
+
+
+def _descending(order_by: str) -> bool:
+    if order_by not in ("", "created_at", "created_at desc"):
+        raise invalid("The order is not known.", Problem("orderBy", "must be `created_at` or `created_at desc`"))
+    return order_by != "created_at"
+
+
+def _page(found: list[Any], size: int, token: str, *asked: str) -> tuple[list[Any], str]:
+    """A page of a list that is in memory; the token is the place behind it."""
+    limit, key = page_size(size or 100), page_key(token, 1, *asked)
+    start = int(key[0]) if key and key[0].isdigit() else 0
+    end = start + limit
+    return found[start:end], page_token((str(end),), *asked) if end < len(found) else ""

@@ -1,0 +1,118 @@
+"""Following executions: to their end, or event by event.
+
+Owns the joining of history and news into one sequence without gap or repeat: news is only a hint, and whatever is
+missing between two sequences is read from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+
+from retinue.execution.v1 import execution_pb2, worker_pb2
+from retinue_core.errors import not_found
+from services.execution.convert import JournalEntry, change_of, from_stored
+from services.execution.domain import Execution, fold
+from services.execution.feed import Committed, Feed, Follower, News
+from services.execution.narrate import Event, Narrator
+from services.execution.store import Executions, Journals
+
+_LOOK = 2.0
+_PAGE = 500
+
+
+class Watcher:
+    """Follows executions."""
+
+    def __init__(self, feed: Feed, executions: Executions, journals: Journals) -> None:
+        self._feed = feed
+        self._executions = executions
+        self._journals = journals
+
+    async def until_ended(self, execution: Execution, follower: Follower, seconds: float) -> Execution:
+        """Wait for the end of an execution that this replica accepted, at most for some seconds.
+
+        Returns it as it is then. `follower` follows it since before it was accepted.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while not execution.status.ended:
+                    news = await follower.next(_LOOK)
+                    execution = _folded(execution, news) if news else await self._row(execution)
+        except TimeoutError:
+            pass
+        return execution
+
+    async def events(self, execution: Execution, after: int) -> AsyncGenerator[Event, None]:
+        """Yield every event after a sequence, history first and then live, until the execution has ended."""
+        async with self._feed.follow_everywhere(execution.organization_id, execution.id) as follower:
+            narrator, told = Narrator(), 0
+            while True:
+                async for entry in self._missing(execution, told):
+                    told = entry.sequence
+                    event = await self._event(narrator, entry, execution)
+                    if told > after:
+                        yield event
+                    if _ends(event):
+                        return
+                for found in self._live(await follower.next(_LOOK), told, execution.id):
+                    if isinstance(found, Event):
+                        yield found
+                        continue
+                    told = found.sequence
+                    event = await self._event(narrator, found, execution)
+                    if told > after:
+                        yield event
+                    if _ends(event):
+                        return
+
+    def _live(self, news: Iterable[News], told: int, execution_id: str) -> Iterable[Event | JournalEntry]:
+        """The news that follow on what was told; the rest is left for the journal."""
+        for one in news:
+            if isinstance(one, worker_pb2.Delta):
+                yield _chunk(one)
+                continue
+            for entry in one.entries:
+                if entry.sequence == told + 1:
+                    told = entry.sequence
+                    yield entry
+
+    async def _missing(self, execution: Execution, told: int) -> AsyncIterator[JournalEntry]:
+        while True:
+            stored = await self._journals.read(execution.organization_id, execution.id, after=told, limit=_PAGE)
+            for entry in stored:
+                yield from_stored(entry)
+            if len(stored) < _PAGE:
+                return
+            told = stored[-1].sequence
+
+    async def _event(self, narrator: Narrator, entry: JournalEntry, execution: Execution) -> Event:
+        ending = change_of([entry]).status
+        if ending is not None and ending.ended:
+            execution = await self._row(execution)
+        return narrator.event(entry, execution)
+
+    async def _row(self, execution: Execution) -> Execution:
+        found = await self._executions.get(execution.organization_id, execution.id)
+        if found is None:
+            raise not_found("execution", execution.id)
+        return found
+
+
+def _folded(execution: Execution, news: Iterable[News]) -> Execution:
+    for one in news:
+        if isinstance(one, Committed):
+            for entry in one.entries:
+                if entry.sequence == execution.last_sequence + 1:
+                    moment = entry.recorded_at.ToDatetime(execution.created_at.tzinfo)
+                    execution = fold(execution, change_of([entry]), entry.sequence, moment)
+    return execution
+
+
+def _ends(event: Event) -> bool:
+    return event.event in ("done", "error")
+
+
+def _chunk(delta: worker_pb2.Delta) -> Event:
+    chunk = execution_pb2.ExecutionEvent.Chunk(step=delta.step, text=delta.text, thinking=delta.thinking)
+    return Event(event="chunk", execution_id=delta.execution_id, chunk=chunk)
