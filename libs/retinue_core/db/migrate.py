@@ -69,7 +69,7 @@ def migrate_all(url: str, names: Sequence[str]) -> None:
                     _grant(connection, room)
                     _LOG.info("schema %s is at revision %s", schema_name(room), _newest(scripts[room]))
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = " ".join(str(error).split())
         raise unavailable(f"The database cannot be reached: {reason}", code="DATABASE_UNAVAILABLE") from error
 
 

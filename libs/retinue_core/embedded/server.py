@@ -11,10 +11,14 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from retinue_core.embedded.child import POLL, Child
+from retinue_core.errors import Kind, RetinueError
 
 
-class EmbeddedServerError(RuntimeError):
+class EmbeddedServerError(RetinueError):
     """An embedded server cannot start; the message says why and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Kind.UNAVAILABLE, "EMBEDDED_SERVER_FAILED", message)
 
 
 class EmbeddedServer(ABC):

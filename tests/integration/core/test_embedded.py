@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from retinue_core.embedded import EmbeddedNats, EmbeddedPostgres
+from retinue_core.errors import RetinueError
 
 Start = Callable[[Path], EmbeddedPostgres]
 
@@ -101,7 +102,7 @@ def test_a_server_that_cannot_start_says_why(start: Start, tmp_path: Path) -> No
     server.stop()
     with (tmp_path / "postgres" / "postgresql.conf").open("a") as config:
         config.write("\nno_such_setting = 1\n")
-    with pytest.raises(RuntimeError, match="configuration file"):
+    with pytest.raises(RetinueError, match="configuration file"):
         server.start()
 
 
