@@ -140,7 +140,6 @@ declare
 begin
     if to_regclass(name) is not null then return; end if;
     execute format('create table %I partition of journal for values from (%L) to (%L)', name, low, high);
-    execute format('alter table %I alter column body set compression lz4', name);
 end
 $body$
 """
