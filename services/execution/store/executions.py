@@ -59,7 +59,8 @@ with b as (
     where id = %(id)s and status not in ('COMPLETED', 'FAILED', 'CANCELLED') for update)
 , u as (
     update executions e set
-        status = 'CANCELLED', fence = e.fence + 1, last_sequence = e.last_sequence + 1, completed_at = now(), waiting_for = '',
+        status = 'CANCELLED', fence = e.fence + 1, last_sequence = e.last_sequence + 1, completed_at = now(),
+        waiting_for = '',
         error_code = %(error_code)s, error_message = %(error_message)s, error_retryable = false,
         error_details = '{{}}'
     from b where e.id = b.id
@@ -79,7 +80,8 @@ with b as (
     order by deadline_at limit 100 for update skip locked)
 , u as (
     update executions e set
-        status = 'FAILED', fence = e.fence + 1, last_sequence = e.last_sequence + 1, completed_at = now(), waiting_for = '',
+        status = 'FAILED', fence = e.fence + 1, last_sequence = e.last_sequence + 1, completed_at = now(),
+        waiting_for = '',
         error_code = %(error_code)s, error_message = %(error_message)s, error_retryable = true,
         error_details = '{{}}'
     from b where e.id = b.id
