@@ -29,6 +29,7 @@ def schema_findings(field: str, schema: dict[str, Any]) -> list[Finding]:
         return [Finding(f"{field}.$schema", f"is {dialect[:200]!r}", f"Leave it out, or say {DIALECT!r}.")]
     found = [_meta_finding(field, error) for error in _meta().iter_errors(schema)]
     found.extend(_remote_references(field, schema))
+    found.sort(key=lambda finding: finding.field)
     return found[:_MOST] or _compile_findings(field, schema)
 
 
