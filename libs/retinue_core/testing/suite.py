@@ -11,11 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
+COMMAND = (sys.executable, "-m", "services")
 _POLL = 0.05
 _STRIPPED = ("RETINUE_", "ANTHROPIC_", "OTEL_")
 
@@ -23,12 +24,13 @@ _STRIPPED = ("RETINUE_", "ANTHROPIC_", "OTEL_")
 class Suite:
     """A running suite. `url` and `token` are for REST, `addresses` for gRPC by room."""
 
-    def __init__(self, home: Path, **environment: str) -> None:
+    def __init__(self, home: Path, command: Sequence[str] = COMMAND, **environment: str) -> None:
         """Describe the suite; `environment` adds to or replaces what `python -m services` reads."""
         self.home = home
+        self._command = command
         self.log = home.with_name(f"{home.name}.log")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_STRIPPED)}
-        self._environment = inherited | {"RETINUE_HOME": str(home), "RETINUE_HTTP_PORT": "0"} | environment
+        self.environment = inherited | {"RETINUE_HOME": str(home), "RETINUE_HTTP_PORT": "0"} | environment
         self._process: subprocess.Popen[bytes] | None = None
         self._told: Mapping[str, str] = {}
 
@@ -53,16 +55,21 @@ class Suite:
             raise RuntimeError("the suite was not started")
         return self._process.pid
 
-    def start(self, seconds: float = 90) -> None:
-        """Start the suite and wait until it says that it is ready."""
+    def spawn(self) -> None:
+        """Start the suite without waiting for it."""
         self.home.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "services"], env=self._environment, stdout=output, stderr=subprocess.STDOUT
+                self._command, env=self.environment, stdout=output, stderr=subprocess.STDOUT
             )
+
+    def start(self, seconds: float = 90) -> None:
+        """Start the suite and wait until it says that it is ready."""
+        self.spawn()
+        process = psutil.Process(self.pid)
         deadline = time.monotonic() + seconds
         while not any(line.startswith("retinue ready") for line in self.output().splitlines()):
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if process.status() == psutil.STATUS_ZOMBIE or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"the suite did not become ready:\n{self.output()}")
             time.sleep(_POLL)
@@ -99,6 +106,6 @@ class Suite:
 
 def _runs(process: psutil.Process, name: str) -> bool:
     try:
-        return f"services.{name}" in process.cmdline() or process.name() == name
+        return process.name() == name or process.cmdline()[-1:] in ([f"services.{name}"], [name])
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return False
