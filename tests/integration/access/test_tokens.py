@@ -40,7 +40,7 @@ async def test_an_administrator_has_every_scope_of_the_organisation_and_none_of_
 
 async def test_a_token_with_scopes_carries_these_only_even_of_an_administrator(access: Access) -> None:
     found = await access.identity(await access.somebody("ADMIN", "agents:read"))
-    assert (found.admin, found.scopes) == (False, {"agents:read"})
+    assert (found.admin, found.scopes) == (False, frozenset({"agents:read"}))
 
 
 @pytest.mark.parametrize("secret", ["rtn_" + "x" * 43, "rtn_", "password", "rtn_" + "x" * 5000, "rtn_\0", "rtn_ü"])
@@ -122,7 +122,7 @@ async def test_a_member_creates_tokens_for_herself(access: Access) -> None:
     secret = await access.somebody()
     made = await access.call(secret, "CreateToken", token={"name": "laptop", "scopes": ["agents:read", "agents:read"]})
     found = await access.identity(made.secret)
-    assert (found.subject, found.scopes) == ((await access.identity(secret)).subject, {"agents:read"})
+    assert (found.subject, found.scopes) == ((await access.identity(secret)).subject, frozenset({"agents:read"}))
     assert list(made.token.scopes) == ["agents:read"]
 
 
