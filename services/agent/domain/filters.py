@@ -22,7 +22,7 @@ _SPACE = re.compile(r"[ \t]*")
 _FIELD = re.compile(r"[A-Za-z_]+")
 _BARE = re.compile(r'[^\s"=:()]+')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
-_AND = re.compile(r"AND(?=[ \t])", re.IGNORECASE)
+_AND = re.compile(r"AND(?=[ \t]|\Z)", re.IGNORECASE)
 
 
 class Op(Enum):

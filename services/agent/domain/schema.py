@@ -27,7 +27,7 @@ def schema_findings(field: str, schema: dict[str, Any]) -> list[Finding]:
     dialect = str(schema.get("$schema", DIALECT)).rstrip("#")
     if dialect != DIALECT:
         return [Finding(f"{field}.$schema", f"is {dialect[:200]!r}", f"Leave it out, or say {DIALECT!r}.")]
-    found = [_meta_finding(field, error) for error in _meta().iter_errors(schema)]
+    found = [finding for error in _meta().iter_errors(schema) for finding in _meta_findings(field, error)]
     found.extend(_remote_references(field, schema))
     found.sort(key=lambda finding: finding.field)
     return found[:_MOST] or _compile_findings(field, schema)
@@ -38,17 +38,19 @@ def _meta() -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator({"$ref": DIALECT})
 
 
-def _meta_finding(field: str, error: jsonschema_rs.ValidationError) -> Finding:
-    steps = error.instance_path
-    where = path(field, steps)
-    if _names_a_type(steps) and isinstance(error.instance, str):
-        known = "Use one of " + ", ".join(_TYPES) + "."
-        return Finding(where, f"{error.instance[:50]!r} is not a type", closest(error.instance, _TYPES, known))
-    return Finding(where, error.message[:_LONGEST], "See the keyword in JSON Schema draft 2020-12.")
+def _meta_findings(field: str, error: jsonschema_rs.ValidationError) -> list[Finding]:
+    steps, value = error.instance_path, error.instance
+    if steps and steps[-1] == "type":
+        named = [([*steps, at], name) for at, name in enumerate(value)] if isinstance(value, list) else [(steps, value)]
+        wrong = [(where, name) for where, name in named if isinstance(name, str) and name not in _TYPES]
+        if wrong:
+            return [_no_type(path(field, where), name) for where, name in wrong]
+    return [Finding(path(field, steps), error.message[:_LONGEST], "See the keyword in JSON Schema draft 2020-12.")]
 
 
-def _names_a_type(steps: list[str | int]) -> bool:
-    return bool(steps) and (steps[-1] == "type" or steps[-2:-1] == ["type"])
+def _no_type(where: str, name: str) -> Finding:
+    known = "Use one of " + ", ".join(_TYPES) + "."
+    return Finding(where, f"{name[:50]!r} is not a type", closest(name, _TYPES, known))
 
 
 def _remote_references(field: str, schema: dict[str, Any]) -> Iterator[Finding]:

@@ -59,10 +59,13 @@ class Room:
         self.channel = grpc.aio.insecure_channel(address)
         self._stub = stub(self.channel)
         self._messages = messages
-        self._keys = keys
+        self.keys = keys
 
     async def call(self, who: Identity | None, method: str, **fields: Any) -> Any:
-        metadata = ((IDENTITY, self._keys.token(who)),) if who else ()
+        return await self.call_with(self.keys.token(who) if who else "", method, **fields)
+
+    async def call_with(self, token: str, method: str, **fields: Any) -> Any:
+        metadata = ((IDENTITY, token),) if token else ()
         request = getattr(self._messages, f"{method}Request")(**fields)
         try:
             return await getattr(self._stub, method)(request, metadata=metadata, timeout=20)
