@@ -15,11 +15,12 @@ import signal
 import stat
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from urllib.parse import quote
 
 from retinue_core.embedded.account import Account
-from retinue_core.embedded.child import Child, death_signal, end_leftover
+from retinue_core.embedded.child import POLL, Child, death_signal, end_leftover
 from retinue_core.embedded.server import EmbeddedServer, EmbeddedServerError
 
 DATABASE = "retinue"
@@ -70,6 +71,7 @@ class EmbeddedPostgres(EmbeddedServer):
         if self._sockets != self.path:
             _private_folder(self._sockets, account)
         end_leftover(self.path / "postmaster.pid", "postgres", self.stop_signal)
+        _await_detached(self.path / "postmaster.pid")
         settings = SETTINGS | {"unix_socket_directories": f'"{self._sockets}"'}
         command = [_program("postgres"), "-D", str(self.path)]
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -122,6 +124,25 @@ def _run(account: Account | None, program: str, *arguments: str, stdin: str = ""
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise EmbeddedServerError(f"{program} failed: {said[-1] if said else done.returncode}")
+
+
+def _await_detached(pid_file: Path, grace: float = 10) -> None:
+    """Wait until the backends of a postmaster that was killed are gone: PostgreSQL refuses to start beside them."""
+    shared = Path("/proc/sysvipc/shm")
+    try:
+        segment = pid_file.read_text().split("\n")[6].split()[1]
+    except (FileNotFoundError, IndexError):
+        return
+    deadline = time.monotonic() + grace
+    while shared.exists() and _attached(shared, segment):
+        if time.monotonic() > deadline:
+            raise TimeoutError("sessions of a server that was killed do not end: end the leftover postgres processes")
+        time.sleep(POLL)
+
+
+def _attached(shared: Path, segment: str) -> bool:
+    rows = (line.split() for line in shared.read_text().splitlines()[1:])
+    return any(row[1] == segment and row[6] != "0" for row in rows)
 
 
 def _short_folder(path: Path) -> Path:

@@ -57,6 +57,17 @@ def test_postgres_keeps_its_data_over_stop_and_crash(start: Start, tmp_path: Pat
     assert ask(server, "select count(*) from kept") == 2
 
 
+def test_postgres_starts_beside_sessions_of_a_server_that_was_killed(start: Start, tmp_path: Path) -> None:
+    server = start(tmp_path / "postgres")
+    for _ in range(3):
+        sessions = [psycopg.connect(server.url) for _ in range(20)]
+        server.kill()
+        server.start()
+        for session in sessions:
+            session.close()
+    assert ask(server, "select 1") == 1
+
+
 def test_postgres_is_durable_and_listens_on_no_port(postgres: EmbeddedPostgres) -> None:
     settings = {name: ask(postgres, f"show {name}") for name in ("fsync", "synchronous_commit", "listen_addresses")}
     assert settings == {"fsync": "on", "synchronous_commit": "on", "listen_addresses": ""}
