@@ -1,0 +1,1 @@
+"""The models that agents think with, each provider behind the same contract."""
