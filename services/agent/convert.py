@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.json_format import ParseDict
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import Struct
 
 from retinue.agent.v1 import agent_pb2, agent_service_pb2
+from retinue_core import values
 from retinue_core.errors import Problem, invalid
 from services.agent.domain.agent import Agent, Definition, Spec, merged
 from services.agent.domain.findings import Finding, closest
@@ -24,7 +24,6 @@ _OUTPUT_ONLY = frozenset(
     ("id", "organization_id", "created_by", "current_version", "draft_version", "etag", "created_at", "updated_at")
 )
 _EXAMPLE = "Name fields as they are sent, for example `maxSteps`."
-_EXACT = 2**53
 Read = Callable[[Any], Any]
 
 
@@ -41,7 +40,7 @@ def _words(name: str) -> Read:
 
 
 def _struct(name: str) -> Read:
-    return lambda message: plain(getattr(message, name)) if message.HasField(name) else None
+    return lambda message: values.struct_to_python(getattr(message, name)) if message.HasField(name) else None
 
 
 def _visibility(message: Any) -> str:
@@ -113,19 +112,19 @@ def agent(kept: Agent) -> agent_pb2.Agent:
         instructions=spec.instructions,
         model=spec.model,
         tools=spec.tools,
-        input_schema=struct(spec.input_schema),
-        output_schema=struct(spec.output_schema),
+        input_schema=_to_struct(spec.input_schema),
+        output_schema=_to_struct(spec.output_schema),
         max_steps=spec.max_steps,
         timeout=duration(spec.timeout),
         max_retries=spec.max_retries,
-        model_settings=struct(spec.model_settings),
+        model_settings=_to_struct(spec.model_settings),
         department=wanted.department,
         project=wanted.project,
         tags=wanted.tags,
-        metadata=struct(wanted.metadata),
+        metadata=_to_struct(wanted.metadata),
         visibility=agent_pb2.Agent.Visibility.Value(wanted.visibility),
         trigger_mode=agent_pb2.Agent.TriggerMode.Value(wanted.trigger_mode),
-        trigger_config=struct(wanted.trigger_config),
+        trigger_config=_to_struct(wanted.trigger_config),
         active=wanted.active,
         current_version=kept.current_version,
         draft_version=kept.draft_version,
@@ -148,16 +147,6 @@ def event(kept: Agent) -> bytes:
     return json.dumps({"agentId": kept.id, "etag": kept.etag, "currentVersion": kept.current_version}).encode()
 
 
-def plain(message: Struct) -> dict[str, Any]:
-    """A Struct as JSON; whole numbers are integers."""
-    return {key: _plain(value) for key, value in message.fields.items()}
-
-
-def struct(value: Mapping[str, Any] | None) -> Struct | None:
-    """JSON as a Struct."""
-    return None if value is None else ParseDict(dict(value), Struct())
-
-
 def seconds(message: Duration) -> float:
     """A duration in seconds."""
     return float(message.seconds + message.nanos / 1e9)
@@ -172,16 +161,8 @@ def duration(value: float | None) -> Duration | None:
     return message
 
 
-def _plain(value: Value) -> Any:
-    kind = value.WhichOneof("kind")
-    if kind == "struct_value":
-        return plain(value.struct_value)
-    if kind == "list_value":
-        return [_plain(item) for item in value.list_value.values]
-    if kind == "number_value":
-        number = value.number_value
-        return int(number) if number.is_integer() and abs(number) <= _EXACT else number
-    return None if kind in ("null_value", None) else getattr(value, kind)
+def _to_struct(value: dict[str, Any] | None) -> Struct | None:
+    return None if value is None else values.to_struct(value)
 
 
 def _named(paths: list[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Whether the script of the scripted model is well formed.
 
 Owns the shape of `modelSettings.script`: a list of turns, each a list of content blocks, or an object that holds the
-blocks under `content` beside `delayMs`, `usage` and `error`.
+blocks under `content`, or is the only block; `delayMs`, `usage` and `error` stand beside the content or in a block.
 """
 
 from __future__ import annotations
@@ -34,14 +34,18 @@ def _turn(field: str, turn: Any) -> Iterator[Finding]:
     if isinstance(turn, list):
         yield from _blocks(field, turn)
     elif isinstance(turn, dict):
-        yield from _unknown(field, turn, _TURN)
-        yield from _extras(field, turn)
-        if "content" in turn:
-            yield from _blocks(f"{field}.content", turn["content"])
-        elif "error" not in turn:
-            yield Finding(field, "has neither content nor error", _EXAMPLE)
+        yield from _object_turn(field, turn)
     else:
         yield Finding(field, "is neither a list of blocks nor an object", _EXAMPLE)
+
+
+def _object_turn(field: str, turn: dict[str, Any]) -> Iterator[Finding]:
+    if "content" not in turn:
+        yield from _block(field, turn)
+        return
+    yield from _unknown(field, turn, _TURN)
+    yield from _extras(field, turn)
+    yield from _blocks(f"{field}.content", turn["content"])
 
 
 def _blocks(field: str, blocks: Any) -> Iterator[Finding]:

@@ -151,7 +151,9 @@ async def test_what_may_be_saved_is_valid(agents: Room) -> None:
     turns = [
         [{"text": "thinking"}, {"toolUse": {"name": "calculator", "input": {"expression": "1+1"}}}],
         {"content": [{"text": "{{tool.output}}"}], "delayMs": 5, "usage": {"inputTokens": 3}},
+        {"text": "alone", "delayMs": 5},
         {"error": {"code": "429"}},
+        [{"error": "broken"}],
     ]
     answer = await agents.call(member(), "ValidateAgent", agent=echo(model_settings=script(*turns)))
     assert answer.valid, answer
