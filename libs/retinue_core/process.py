@@ -22,6 +22,7 @@ from retinue_core.errors import RetinueError
 from retinue_core.identity import Signer, Verifier
 from retinue_core.rpc.access import exchange_at
 from retinue_core.rpc.door import Door
+from retinue_core.rpc.idempotency import Answers
 from retinue_core.rpc.tokens import TokenCache
 
 
@@ -48,12 +49,17 @@ class Common:
     door: Door
 
 
-def common(room: str, settings: ServiceSettings, *, accepts_tokens: bool = True) -> Common:
-    """Build the parts that every service has. Access itself exchanges no tokens at another service."""
+def common(
+    room: str, settings: ServiceSettings, *, accepts_tokens: bool = True, answers: Answers | None = None
+) -> Common:
+    """Build the parts that every service has.
+
+    Access itself exchanges no tokens at another service. `answers` keeps what was answered under idempotency keys.
+    """
     verifier = Verifier.read(settings.identity_jwks)
     spans = telemetry.Telemetry(room, endpoint=settings.otlp_endpoint)
     tokens = TokenCache(exchange_at(settings.access_address)) if accepts_tokens else None
-    door = Door(verifier, spans, tokens=tokens)
+    door = Door(verifier, spans, tokens=tokens, answers=answers)
     return Common(Signer.read(room, settings.identity_key), verifier, spans, door)
 
 

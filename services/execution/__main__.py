@@ -12,7 +12,7 @@ from retinue.execution.v1 import (
     worker_service_pb2_grpc,
 )
 from retinue_core.config import load
-from retinue_core.db import Database
+from retinue_core.db import Answers, Database
 from retinue_core.events import Events
 from retinue_core.process import common, run
 from retinue_core.rpc.server import Server
@@ -36,8 +36,8 @@ from services.execution.watch import Watcher
 async def main() -> None:
     """Put the service together and serve until told to stop."""
     settings = load(Settings, os.environ)
-    parts = common("execution", settings)
     database = Database(settings.database_url, "execution", min_size=2, max_size=10)
+    parts = common("execution", settings, answers=Answers(database))
     await database.open()
     async with Events(settings.nats_url, "execution") as events:
         executions, journals = Executions(database), Journals(database)

@@ -22,8 +22,9 @@ HTTP_STATUS = {
     "METHOD_NOT_ALLOWED": 405,
     "HEADERS_TOO_LARGE": 431,
     "REQUEST_TIMEOUT": 408,
+    "IDEMPOTENCY_KEY_REUSED": 422,
 }
-"""Codes of the gateway itself that HTTP has a sharper status for."""
+"""Codes that HTTP has a sharper status for than gRPC."""
 
 
 def status_of(error: RetinueError) -> int:

@@ -14,19 +14,22 @@ from contextlib import aclosing
 from typing import Any, NoReturn
 
 import grpc
+from google.protobuf import message_factory
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 
 from retinue_core import ids, telemetry
 from retinue_core.errors import RetinueError, exhausted, internal, invalid
 from retinue_core.identity import Verifier
 from retinue_core.rpc import call as calls
-from retinue_core.rpc import rules
+from retinue_core.rpc import idempotency, rules
 from retinue_core.rpc.errors import CODES, DETAILS_KEY, to_status
 from retinue_core.rpc.tokens import TokenCache
 
 log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Handler = Callable[[Any, Context], Awaitable[Any]]
 _OPEN = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 _BEARER = "Bearer "
 
@@ -40,12 +43,14 @@ class Door(grpc.aio.ServerInterceptor):
         spans: telemetry.Telemetry,
         *,
         tokens: TokenCache | None = None,
+        answers: idempotency.Answers | None = None,
         limit: int = 2_000,
         streams: int = 10_000,
     ) -> None:
         self._verifier = verifier
         self._spans = spans
         self._tokens = tokens
+        self._answers = answers
         self._limits = {False: limit, True: streams}
         self._inside = {False: 0, True: 0}
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
@@ -71,9 +76,10 @@ class Door(grpc.aio.ServerInterceptor):
         check = rules.access_check(path)
         codec = (handler.request_deserializer, handler.response_serializer)
         if not handler.response_streaming:
+            answering = self._keyed(path, handler.unary_unary)
 
             async def unary(request: Message, context: Context) -> Any:
-                return await self._guard(path, check, request, context, handler.unary_unary)
+                return await self._guard(path, check, request, context, answering)
 
             return grpc.unary_unary_rpc_method_handler(unary, *codec)
 
@@ -85,13 +91,28 @@ class Door(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(stream, *codec)
         return grpc.unary_stream_rpc_method_handler(stream, *codec)
 
+    def _keyed(self, path: str, handler: Handler) -> Handler:
+        """The handler of a method that changes something, answering once for each idempotency key."""
+        answers, method = self._answers, rules.method_descriptor(path)
+        if answers is None or method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS:
+            return handler
+        response = message_factory.GetMessageClass(method.output_type)
+
+        async def keyed(request: Message, context: Context) -> Any:
+            call = calls.current_call()
+            if call is None or not call.idempotency_key or call.identity is None or call.identity.is_service:
+                return await handler(request, context)
+            return await idempotency.once(answers, path, call, request, response, lambda: handler(request, context))
+
+        return keyed
+
     async def _guard(
         self,
         path: str,
         check: rules.Check,
         request: Any,
         context: Context,
-        handler: Callable[[Any, Context], Awaitable[Any]],
+        handler: Handler,
     ) -> Any:
         try:
             return await self._answer(path, check, request, context, handler)
@@ -110,7 +131,7 @@ class Door(grpc.aio.ServerInterceptor):
         check: rules.Check,
         request: Any,
         context: Context,
-        handler: Callable[[Any, Context], Awaitable[Any]],
+        handler: Handler,
     ) -> Any:
         streaming = isinstance(handler, _Writing)
         if self._inside[streaming] >= self._limits[streaming]:

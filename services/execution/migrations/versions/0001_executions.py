@@ -6,6 +6,7 @@ and yet one execution's entries are in one partition under one primary key.
 
 from alembic import op
 
+from retinue_core.db.idempotency import idempotency_table
 from retinue_core.db.schema import role_name, schema_name, tenant_table
 
 revision = "0001"
@@ -163,4 +164,6 @@ def upgrade() -> None:
     for table in ("executions", "specs", "journal", "unsettled"):
         for statement in tenant_table(table):
             op.execute(statement)
+    for statement in idempotency_table():
+        op.execute(statement)
     op.execute(f"grant execute on function add_journal_partition(date) to {role_name('execution')}")

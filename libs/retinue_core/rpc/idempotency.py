@@ -1,0 +1,116 @@
+"""Idempotency keys: a request that is sent again gets the answer of the first time.
+
+Owns what a key means, after the IETF draft "The Idempotency-Key HTTP Header Field": same key and same request, same
+answer; while the first is under way, a conflict; another request under the same key, an error. Only answers are kept:
+a request that failed may be tried again under its key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from google.protobuf.message import Message
+
+from retinue_core.errors import Kind, Problem, RetinueError, conflict, invalid
+from retinue_core.rpc.call import Call
+
+REUSED = "IDEMPOTENCY_KEY_REUSED"
+_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
+_LONGEST = 3_600.0  # seconds a key is held for a request that died without an answer
+
+
+class State(Enum):
+    """What is known of a key."""
+
+    NEW = "new"
+    BUSY = "busy"
+    OTHER = "other"
+    ANSWERED = "answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of one caller, and what the request was that it stands for."""
+
+    organization_id: str
+    subject: str
+    key: str
+    fingerprint: bytes
+
+
+class Answers(Protocol):
+    """Where answers are kept."""
+
+    async def begin(self, key: Key, seconds: float) -> tuple[State, bytes]:
+        """Take a key, or say what is known of it."""
+
+    async def finish(self, key: Key, response: bytes) -> None:
+        """Keep an answer."""
+
+    async def forget(self, key: Key) -> None:
+        """Free a key."""
+
+
+async def once(
+    answers: Answers,
+    path: str,
+    call: Call,
+    request: Message,
+    response: type[Message],
+    handler: Callable[[], Awaitable[Any]],
+) -> Any:
+    """Answer a request that carries a key, at most once. Raises IDEMPOTENCY_KEY_IN_USE and IDEMPOTENCY_KEY_REUSED."""
+    key = _key(path, call, request)
+    left = _LONGEST if call.ends is None else call.ends - time.monotonic()
+    state, kept = await answers.begin(key, min(left, _LONGEST))
+    if state is State.ANSWERED:
+        return response.FromString(kept)
+    if state is not State.NEW:
+        raise _refusal(state)
+    # A caller that goes away is the very one who asks again: the request is carried to its end without it.
+    return await asyncio.shield(asyncio.create_task(_carried_out(answers, key, handler)))
+
+
+async def _carried_out(answers: Answers, key: Key, handler: Callable[[], Awaitable[Any]]) -> Any:
+    try:
+        answer = await handler()
+    except RetinueError:
+        await answers.forget(key)
+        raise
+    await answers.finish(key, answer.SerializeToString())
+    return answer
+
+
+def _key(path: str, call: Call, request: Message) -> Key:
+    if not _KEY.match(call.idempotency_key):
+        raise invalid(
+            "The idempotency key is not usable.",
+            Problem("Idempotency-Key", "must be 1 to 255 visible ASCII characters"),
+        )
+    assert call.identity is not None
+    content = path.encode() + b"\0" + request.SerializeToString(deterministic=True)
+    fingerprint = hashlib.sha256(content).digest()
+    return Key(call.identity.organization_id, call.identity.subject, call.idempotency_key, fingerprint)
+
+
+def _refusal(state: State) -> RetinueError:
+    if state is State.BUSY:
+        return conflict(
+            "IDEMPOTENCY_KEY_IN_USE",
+            "A request with this idempotency key is under way.",
+            actions=("Wait for its answer, then send the request again.",),
+        )
+    return RetinueError(
+        Kind.INVALID_ARGUMENT,
+        REUSED,
+        "This idempotency key stands for another request.",
+        problems=(Problem("Idempotency-Key", "was used with another request"),),
+        actions=("Use a new key for a new request.",),
+    )
