@@ -20,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 LIBS = ROOT.parent / "libs"
+COMMENTS = ROOT.parent / "services" / "gateway" / "descriptors.binpb"
 PACKAGES = ("retinue", "externalscaler")
 GENERATED = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 
@@ -73,6 +74,7 @@ def generate() -> None:
         for path in stubs(fresh):
             (LIBS / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(fresh / path, LIBS / path)
+    commented(COMMENTS)
 
 
 def check() -> None:
@@ -82,7 +84,10 @@ def check() -> None:
         build(fresh)
         wanted, found = stubs(fresh), stubs(LIBS)
         same = {path for path in wanted & found if filecmp.cmp(fresh / path, LIBS / path, shallow=False)}
-    drift = sorted(str(path) for path in (wanted | found) - same)
+        drift = sorted(str(path) for path in (wanted | found) - same)
+        commented(fresh / COMMENTS.name)
+        if not COMMENTS.exists() or not filecmp.cmp(fresh / COMMENTS.name, COMMENTS, shallow=False):
+            drift.append(str(COMMENTS.relative_to(ROOT.parent)))
     if drift:
         raise SystemExit("stubs differ from the protos, run `make proto`:\n  " + "\n  ".join(drift))
 
@@ -90,6 +95,12 @@ def check() -> None:
 def image(target: Path) -> None:
     """Write a self-contained descriptor image, comments included, for buf."""
     protoc(sources(), "--include_imports", "--include_source_info", f"--descriptor_set_out={target.resolve()}")
+
+
+def commented(target: Path) -> None:
+    """Write the descriptors of our own protos with their comments, which the gateway's OpenAPI document repeats."""
+    ours = [path for path in sources() if path.startswith("retinue/")]
+    protoc(ours, "--include_source_info", f"--descriptor_set_out={target.resolve()}")
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from services.gateway.auth import Authenticator
 from services.gateway.config import ROOMS, Settings
 from services.gateway.endpoints import all_routes, build_endpoints, load_files, services_of
 from services.gateway.metrics import Metrics
+from services.gateway.openapi import comments
 from services.gateway.openapi.document import describe
 from services.gateway.pages import Readiness, metrics_app, own_pages
 from services.gateway.server import HttpServer, listen, serve_until
@@ -38,7 +39,7 @@ async def serve(settings: Settings) -> None:
     own_port = settings.metrics_port is not None
     gateway = Gateway(
         endpoints=build_endpoints(routes, upstreams, opened, Pace()),
-        pages=own_pages(readiness, lambda: describe(routes), None if own_port else metrics),
+        pages=own_pages(readiness, lambda: describe(routes, comments.load()), None if own_port else metrics),
         authenticator=Authenticator(TokenCache(exchange_at(settings.access_address))),
         admission=admission,
         metrics=metrics,

@@ -34,7 +34,7 @@ class Query:
         self._leaves: dict[str, Leaf] = {
             key: Leaf((), field, parser)
             for key, field in fields_by_key(request).items()
-            if field.name not in taken and _is_leaf(field)
+            if field.name not in taken and is_leaf(field)
         }
 
     def read(self, query: bytes, message: Any, problems: Problems) -> None:
@@ -73,8 +73,8 @@ class Query:
             if ".".join(chain) in self._taken:
                 return "is not a parameter here: the path or the body gives it"
             if depth == len(parts) - 1:
-                return Leaf(tuple(chain[:-1]), field, self._parser) if _is_leaf(field) else _cannot(field)
-            here = field.message_type if not field.is_repeated and not _is_leaf(field) else None
+                return Leaf(tuple(chain[:-1]), field, self._parser) if is_leaf(field) else _cannot(field)
+            here = field.message_type if not field.is_repeated and not is_leaf(field) else None
         return _unknown(key, self._request)
 
 
@@ -127,7 +127,8 @@ class Leaf:
         return getattr(self.holder(message), self._field)
 
 
-def _is_leaf(field: FieldDescriptor) -> bool:
+def is_leaf(field: FieldDescriptor) -> bool:
+    """Whether one text can set the field."""
     kind = field.message_type
     if kind is None:
         return True

@@ -24,13 +24,14 @@ from services.gateway.app import Gateway, Limits
 from services.gateway.auth import Authenticator
 from services.gateway.endpoints import all_routes, build_endpoints, services_of
 from services.gateway.metrics import Metrics
+from services.gateway.openapi.comments import comments_of
 from services.gateway.openapi.document import describe
 from services.gateway.pages import Readiness, own_pages
 from services.gateway.server import HttpServer, listen, serve_until
 from services.gateway.stream import OpenStreams, Pace
 from services.gateway.upstream import Upstreams
 from tests.fakes.gateway import upstream
-from tests.fakes.gateway.protos import files
+from tests.fakes.gateway.protos import files, image
 
 TOKEN = "rtn_good"
 
@@ -115,7 +116,7 @@ async def running_gateway(
     metrics, readiness, routes = Metrics(admission), Readiness(upstreams), all_routes(by_room)
     app = Gateway(
         endpoints=build_endpoints(routes, upstreams, opened, pace or Pace()),
-        pages=own_pages(readiness, lambda: describe(routes), metrics),
+        pages=own_pages(readiness, lambda: describe(routes, comments_of(image())), metrics),
         authenticator=Authenticator(TokenCache(exchange)),
         admission=admission,
         metrics=metrics,
