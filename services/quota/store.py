@@ -87,7 +87,7 @@ select {} as key, count(*) filter (where ended <> '') as executions,
     sum(cost_micros)::bigint as cost_micros, sum(credits)::bigint as credits,
     sum(steps)::bigint as steps, sum(tool_calls)::bigint as tool_calls
 from ledger where organization_id = %(organization_id)s and booked_at >= %(since)s and booked_at < %(until)s
-group by 1 order by cost_micros desc, input_tokens + output_tokens desc, key
+group by 1 order by sum(cost_micros) desc, sum(input_tokens + output_tokens) desc, key
 """
 _KEYS = {"AGENT": "agent_id", "USER": "user_id", "PROJECT": "project_id"}
 _DUE = """

@@ -35,6 +35,7 @@ SECRET = f"rtn_{'b' * 43}"
 class Access:
     """The room, as the bearers of tokens call it; `None` calls without any identity."""
 
+    address: str
     stub: Any
     verifier: Verifier
     store: Store
@@ -99,7 +100,8 @@ async def serve_access(database_url: str, nats_url: str, keys: Keys) -> AsyncIte
         service = AccessService(store, keys.signer("access"), events, clock)
         server.add(add_AccessServiceServicer_to_server, service, pb.DESCRIPTOR)
         await server.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            yield Access(AccessServiceStub(channel), keys.verifier(), store, database, events, clock, keys)
+        address = f"127.0.0.1:{server.port}"
+        async with grpc.aio.insecure_channel(address) as channel:
+            yield Access(address, AccessServiceStub(channel), keys.verifier(), store, database, events, clock, keys)
         await server.stop(0)
     await database.close()
