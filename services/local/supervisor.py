@@ -23,7 +23,7 @@ from services.local.rooms import ROOMS, Facts, choose_addresses, environment, pr
 from services.local.servers import Servers
 
 _READY_SECONDS = 120.0
-_GRACE = 12.0
+_GRACE = 25.0  # a worker takes up to 20 s to finish its step or hand it over
 _MOST_FAILED_STARTS = 3
 _LEFT_OVER_SECONDS = 15.0
 
