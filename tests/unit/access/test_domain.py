@@ -22,7 +22,8 @@ ROOMS = ("access", "agent", "execution", "quota", "version")
 
 
 def services_of(room: str) -> FileDescriptor:
-    return importlib.import_module(f"retinue.{room}.v1.{room}_service_pb2").DESCRIPTOR
+    found: FileDescriptor = importlib.import_module(f"retinue.{room}.v1.{room}_service_pb2").DESCRIPTOR
+    return found
 
 
 def test_every_scope_that_an_rpc_needs_exists() -> None:
