@@ -17,31 +17,38 @@ from services.version.store import Store
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 50
+_SECONDS = 5.0
 
 
-async def sweep(store: Store, agents: AgentClient, seconds: float) -> int:
-    """Record once whatever nobody has tried to record for some seconds; returns how many were recorded."""
-    versions = await store.take_unrecorded(seconds, _AT_ONCE)
-    return sum([await _record(store, agents, version) for version in versions])
+class Sweep:
+    """Records whatever nobody has tried to record for some seconds, and does so again after as many."""
 
+    def __init__(self, store: Store, agents: AgentClient, seconds: float = _SECONDS) -> None:
+        self._store = store
+        self._agents = agents
+        self._seconds = seconds
 
-async def run(store: Store, agents: AgentClient, *, seconds: float) -> None:
-    """Sweep for ever, with a pause of some seconds."""
-    while True:
+    async def run(self) -> None:
+        """Sweep for ever."""
+        while True:
+            try:
+                await self.once()
+            except RetinueError as error:
+                log.warning("the sweep for unrecorded versions failed: %s", error)
+            await asyncio.sleep(self._seconds)
+
+    async def once(self) -> int:
+        """Sweep once; returns how many versions were recorded."""
+        versions = await self._store.take_unrecorded(self._seconds, _AT_ONCE)
+        return sum([await self._record(version) for version in versions])
+
+    async def _record(self, version: Version) -> bool:
         try:
-            await sweep(store, agents, seconds)
+            await self._agents.record(version)
         except RetinueError as error:
-            log.warning("the sweep for unrecorded versions failed: %s", error)
-        await asyncio.sleep(seconds)
-
-
-async def _record(store: Store, agents: AgentClient, version: Version) -> bool:
-    try:
-        await agents.record(version)
-    except RetinueError as error:
-        if error.kind is not Kind.NOT_FOUND:
-            log.warning("agent %s is not told of version %s yet: %s", version.agent_id, version.version, error)
-            return False
-        # The agent was deleted meanwhile; there is nobody to tell.
-    await store.recorded(version)
-    return True
+            if error.kind is not Kind.NOT_FOUND:
+                log.warning("agent %s is not told of version %s yet: %s", version.agent_id, version.version, error)
+                return False
+            # The agent was deleted meanwhile; there is nobody to tell.
+        await self._store.recorded(version)
+        return True

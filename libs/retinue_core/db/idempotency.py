@@ -6,9 +6,16 @@ caller: two users may choose the same one.
 
 from __future__ import annotations
 
+import asyncio
+import logging
+
 from retinue_core.db.database import Database
 from retinue_core.db.schema import EVERY_ORGANIZATION, tenant_table
+from retinue_core.errors import RetinueError
 from retinue_core.rpc.idempotency import Key, State
+
+_LOG = logging.getLogger(__name__)
+_SWEEP_SECONDS = 3_600.0
 
 _TABLE = """
 create table idempotency (
@@ -87,6 +94,15 @@ class Answers:
     async def sweep(self) -> None:
         """Forget what is older than a day."""
         await self._database.statement(EVERY_ORGANIZATION, _SWEEP)
+
+    async def run(self) -> None:
+        """Sweep once an hour, for ever: one of the loops of a room that keeps answers."""
+        while True:
+            try:
+                await self.sweep()
+            except RetinueError as error:
+                _LOG.warning("old answers are not forgotten yet: %s", error)
+            await asyncio.sleep(_SWEEP_SECONDS)
 
 
 def _parameters(key: Key) -> dict[str, object]:

@@ -13,10 +13,10 @@ import grpc
 from retinue.agent.v1 import agent_service_pb2 as pb
 from retinue.agent.v1.agent_service_pb2_grpc import AgentServiceStub, add_AgentServiceServicer_to_server
 from retinue_core.clock import Clock, SystemClock
-from retinue_core.db import Database
+from retinue_core.db import Answers, Database
 from retinue_core.events import Events
 from retinue_core.identity import Identity, Signer, Verifier
-from retinue_core.rpc.call import IDENTITY
+from retinue_core.rpc.call import IDEMPOTENCY_KEY, IDENTITY
 from retinue_core.rpc.door import Door
 from retinue_core.rpc.errors import from_rpc_error
 from retinue_core.rpc.server import Server
@@ -64,11 +64,12 @@ class Room:
     async def call(self, who: Identity | None, method: str, **fields: Any) -> Any:
         return await self.call_with(self.keys.token(who) if who else "", method, **fields)
 
-    async def call_with(self, token: str, method: str, **fields: Any) -> Any:
-        metadata = ((IDENTITY, token),) if token else ()
+    async def call_with(self, token: str, method: str, key: str = "", **fields: Any) -> Any:
+        metadata = [(IDENTITY, token)] if token else []
+        metadata += [(IDEMPOTENCY_KEY, key)] if key else []
         request = getattr(self._messages, f"{method}Request")(**fields)
         try:
-            return await getattr(self._stub, method)(request, metadata=metadata, timeout=20)
+            return await getattr(self._stub, method)(request, metadata=tuple(metadata), timeout=20)
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None
 
@@ -78,7 +79,7 @@ async def serve_agents(database_url: str, nats_url: str, keys: Keys, clock: Cloc
     database = Database(database_url, "agent")
     await database.open()
     async with Events(nats_url, "agent") as events:
-        server = Server("127.0.0.1:0", Door(keys.verifier(), Telemetry("agent")))
+        server = Server("127.0.0.1:0", Door(keys.verifier(), Telemetry("agent"), answers=Answers(database)))
         service = AgentService(Store(database), events, clock or SystemClock())
         server.add(add_AgentServiceServicer_to_server, service, pb.DESCRIPTOR.services_by_name["AgentService"].file)
         await server.start()

@@ -144,6 +144,16 @@ async def test_of_simultaneous_creations_with_one_name_one_wins(agents: Room) ->
     assert sum(isinstance(result, Agent) for result in results) == 1
 
 
+async def test_a_creation_that_is_sent_again_under_its_key_is_made_once(agents: Room) -> None:
+    who, sent = member(), echo(name="Once")
+    answers = [await agents.call(who, "CreateAgent", key="k1", agent=sent) for _ in range(2)]
+    assert answers[0] == answers[1]
+    with pytest.raises(RetinueError) as reused:
+        await agents.call(who, "CreateAgent", key="k1", agent=echo())
+    assert reused.value.code == "IDEMPOTENCY_KEY_REUSED"
+    assert len((await agents.call(who, "ListAgents", filter="name=once")).agents) == 1
+
+
 async def test_a_deleted_agent_is_gone_and_its_name_free(agents: Room) -> None:
     who = member()
     created = await create(agents, who, name="Short-lived", tags=["x"])

@@ -14,7 +14,7 @@ from retinue.version.v1 import version_service_pb2 as pb
 from retinue.version.v1.version_pb2 import AgentVersion
 from retinue.version.v1.version_service_pb2_grpc import VersionServiceStub, add_VersionServiceServicer_to_server
 from retinue_core.clock import SystemClock
-from retinue_core.db import Database
+from retinue_core.db import Answers, Database
 from retinue_core.events import Events
 from retinue_core.identity import Identity
 from retinue_core.rpc.client import Peer
@@ -78,7 +78,7 @@ async def serve_versions(agents: Room, database_url: str, nats_url: str, keys: K
     peer = Peer(agents.address, keys.signer("version"), AGENTS)
     store, client = Store(database), AgentClient(peer)
     async with Events(nats_url, "version") as events:
-        server = Server("127.0.0.1:0", Door(keys.verifier(), Telemetry("version")))
+        server = Server("127.0.0.1:0", Door(keys.verifier(), Telemetry("version"), answers=Answers(database)))
         service = VersionService(store, client, events, SystemClock())
         server.add(add_VersionServiceServicer_to_server, service, pb.DESCRIPTOR)
         await server.start()

@@ -14,7 +14,8 @@ from retinue_core.db.database import connection_arguments
 from retinue_core.errors import Kind, RetinueError
 from retinue_core.identity import Identity
 from retinue_core.ids import new_id
-from services.version import domain, recovery
+from services.version import domain
+from services.version.recovery import Sweep
 from tests.integration.agent.room import colleague, member
 from tests.integration.version.room import Rooms, together
 
@@ -65,6 +66,16 @@ async def test_a_publish_may_be_repeated(rooms: Rooms) -> None:
     assert await rooms.publish(who, agent.id, "1.0.0", changelog="again") == first
     assert await rooms.publish(who, agent.id, "draft") == first
     assert len(await rooms.listed(who, agent.id)) == 1
+
+
+async def test_a_draft_that_is_opened_again_under_its_key_is_opened_once(rooms: Rooms) -> None:
+    who = member()
+    agent = await rooms.create(who)
+    await rooms.publish(who, agent.id)
+    opened = await rooms.versions.call(who, "CreateVersion", key="k", agent_id=agent.id)
+    await rooms.publish(who, agent.id)
+    assert await rooms.versions.call(who, "CreateVersion", key="k", agent_id=agent.id) == opened
+    assert not (await rooms.get(who, agent.id)).draft_version
 
 
 async def test_a_number_that_has_other_content_is_taken(rooms: Rooms) -> None:
@@ -240,10 +251,10 @@ async def test_a_publish_that_was_cut_off_before_its_record_is_recorded_later(ro
     agent = await rooms.create(who, instructions="frozen")
     await cut_off_publish(rooms, who.organization_id, agent.id)
     assert [version.version for version in await rooms.listed(who, agent.id)] == ["1.0.0"]
-    assert await recovery.sweep(rooms.store, rooms.client, 0) == 1
+    assert await Sweep(rooms.store, rooms.client, 0).once() == 1
     head = await rooms.client.get(who.organization_id, agent.id)
     assert head.draft_version == ""
-    assert await recovery.sweep(rooms.store, rooms.client, 0) == 0
+    assert await Sweep(rooms.store, rooms.client, 0).once() == 0
 
 
 async def test_a_publish_that_was_cut_off_can_be_repeated_at_once(rooms: Rooms) -> None:
@@ -252,7 +263,7 @@ async def test_a_publish_that_was_cut_off_can_be_repeated_at_once(rooms: Rooms) 
     await cut_off_publish(rooms, who.organization_id, agent.id)
     assert (await rooms.publish(who, agent.id, "1.0.0")).current
     assert (await rooms.get(who, agent.id)).draft_version == ""
-    assert await recovery.sweep(rooms.store, rooms.client, 0) == 0
+    assert await Sweep(rooms.store, rooms.client, 0).once() == 0
 
 
 async def test_an_edit_after_a_publish_that_was_cut_off_goes_on_under_the_next_number(rooms: Rooms) -> None:
@@ -262,7 +273,7 @@ async def test_an_edit_after_a_publish_that_was_cut_off_goes_on_under_the_next_n
     await rooms.edit(who, agent.id, instructions="later")
     with pytest.raises(RetinueError, match="published already"):
         await rooms.publish(who, agent.id, "1.0.0")
-    await recovery.sweep(rooms.store, rooms.client, 0)
+    await Sweep(rooms.store, rooms.client, 0).once()
     after = await rooms.get(who, agent.id)
     assert (after.current_version, after.draft_version) == ("1.0.0", "1.0.1")
 
@@ -273,7 +284,7 @@ async def test_one_record_that_cannot_be_made_blocks_no_other(rooms: Rooms) -> N
     for agent in (gone, there):
         await cut_off_publish(rooms, agent.organization_id, agent.id)
     await rooms.agents.call(who, "DeleteAgent", agent_id=gone.id)
-    assert await recovery.sweep(rooms.store, rooms.client, 0) == 2
+    assert await Sweep(rooms.store, rooms.client, 0).once() == 2
     assert (await rooms.get(other, there.id)).current_version == "1.0.0"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from retinue_core.db import tenant_table
+from retinue_core.db import idempotency_table, tenant_table
 
 revision = "0001"
 down_revision = None
@@ -100,4 +100,6 @@ def upgrade() -> None:
     for table in ("agents", "terms"):
         for statement in tenant_table(table):
             op.execute(statement)
+    for statement in idempotency_table():
+        op.execute(statement)
     op.execute(PUBLIC)

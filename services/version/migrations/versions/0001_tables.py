@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from retinue_core.db import tenant_table
+from retinue_core.db import idempotency_table, tenant_table
 
 revision = "0001"
 down_revision = None
@@ -81,3 +81,5 @@ def upgrade() -> None:
     for table in ("versions", "heads", "notes"):
         for statement in tenant_table(table):
             op.execute(statement)
+    for statement in idempotency_table():
+        op.execute(statement)
