@@ -174,7 +174,10 @@ def checked(batch: Sequence[Item], name: str) -> list[Item]:
         raise invalid("The batch is too large.", Problem(name, f"holds {len(batch)}; send at most {MOST_IN_BATCH}"))
     if problems := [problem for number, item in enumerate(batch) for problem in _item(item, f"{name}[{number}].")]:
         raise invalid("The batch cannot be booked.", *problems)
-    return list({item.key: item for item in reversed(batch)}.values())[::-1]
+    first: dict[tuple[str, ...], Item] = {}
+    for item in batch:
+        first.setdefault(item.key, item)
+    return list(first.values())
 
 
 def organizations(batch: Iterable[Booked]) -> frozenset[str]:
