@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -149,7 +150,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), backlog=2048)
     except OSError as error:
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from None
+        raise OSError(f"cannot listen on {host}:{port}: {os.strerror(error.errno)}; choose another port") from None
 
 
 async def serve_until(
