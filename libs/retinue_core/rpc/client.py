@@ -1,59 +1,26 @@
 """The gRPC client that every service uses to call another one.
 
-Owns channel options, deadlines, retries of what is declared idempotent, the identity a call carries, and turning a
-failed call back into the error that was raised. It refuses to call without a deadline.
+Owns deadlines, the identity a call carries, and turning a failed call back into the error that was raised. It refuses
+to call without a deadline.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from google.protobuf.descriptor_pb2 import MethodOptions
 
 from retinue_core import telemetry
 from retinue_core.identity import Signer
 from retinue_core.rpc import call as calls
+from retinue_core.rpc.channel import channel_options
 from retinue_core.rpc.errors import from_rpc_error
 
 Response = TypeVar("Response")
 
-MESSAGE_LIMIT = 16 * 1024 * 1024
 DEADLINE = 10.0
-_IDEMPOTENT = (MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT)
-_RETRY = {
-    "maxAttempts": 4,
-    "initialBackoff": "0.05s",
-    "maxBackoff": "1s",
-    "backoffMultiplier": 3,
-    "retryableStatusCodes": ["UNAVAILABLE"],
-}
-
-
-def channel_options(services: Iterable[ServiceDescriptor] = ()) -> list[tuple[str, Any]]:
-    """Options of a channel: limits, keepalive, reconnects within 2 s, and retries of idempotent methods."""
-    names = [
-        {"service": service.full_name, "method": method.name}
-        for service in services
-        for method in service.methods
-        if method.GetOptions().idempotency_level in _IDEMPOTENT
-    ]
-    config = {"methodConfig": [{"name": names, "retryPolicy": _RETRY}]} if names else {}
-    return [
-        ("grpc.max_receive_message_length", MESSAGE_LIMIT),
-        ("grpc.max_send_message_length", MESSAGE_LIMIT),
-        ("grpc.keepalive_time_ms", 20_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 2_000),
-        ("grpc.enable_retries", 1),
-        ("grpc.service_config", json.dumps(config)),
-    ]
 
 
 class Peer:

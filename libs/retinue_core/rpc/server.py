@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from retinue_core.rpc.client import MESSAGE_LIMIT
+from retinue_core.rpc.channel import MESSAGE_LIMIT
 from retinue_core.rpc.door import Door
 
 log = logging.getLogger(__name__)
