@@ -37,7 +37,8 @@ async def main() -> None:
     """Put the service together and serve until told to stop."""
     settings = load(Settings, os.environ)
     database = Database(settings.database_url, "execution", min_size=2, max_size=10)
-    parts = common("execution", settings, answers=Answers(database))
+    answers = Answers(database)
+    parts = common("execution", settings, answers=answers)
     await database.open()
     async with Events(settings.nats_url, "execution") as events:
         executions, journals = Executions(database), Journals(database)
@@ -63,7 +64,7 @@ async def main() -> None:
             externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server, Scaler(holding), externalscaler_pb2.DESCRIPTOR
         )
         hints = Hints(events, feed, versions, matcher)
-        loops = (relay.run, dispatcher.run, reservations.run, recovery.run, hints.run)
+        loops = (relay.run, dispatcher.run, reservations.run, recovery.run, hints.run, answers.run)
         await server.run(drain=workers.drain, loops=loops)
         await versions.close()
         await reservations.close()
