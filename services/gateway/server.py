@@ -150,7 +150,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), backlog=2048)
     except OSError as error:
-        raise OSError(f"cannot listen on {host}:{port}: {os.strerror(error.errno)}; choose another port") from None
+        raise OSError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}; choose another port") from None
 
 
 async def serve_until(

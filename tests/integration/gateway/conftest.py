@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+import pytest_asyncio
 import uvloop
 from joserfc import jwk
 
@@ -77,6 +78,13 @@ async def start_gateway() -> AsyncIterator[Start]:
 async def gateway(start_gateway: Start) -> Running:
     """Give a running gateway."""
     return await start_gateway()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_gateway() -> AsyncIterator[Running]:
+    """Give a running gateway to all tests of a module that leave nothing behind in it."""
+    async with running_gateway() as running:
+        yield running
 
 
 async def settled(condition: Callable[[], bool]) -> None:

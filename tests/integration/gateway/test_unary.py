@@ -47,6 +47,7 @@ async def test_options_and_405_say_what_is_possible(gateway: Running) -> None:
     assert refused.json()["error"]["code"] == "METHOD_NOT_ALLOWED"
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("method", "path", "content", "status", "code", "field"),
     [
@@ -68,9 +69,9 @@ async def test_options_and_405_say_what_is_possible(gateway: Running) -> None:
     ],
 )
 async def test_errors_have_a_status_a_code_a_field_and_a_remedy(
-    gateway: Running, method: str, path: str, content: bytes, status: int, code: str, field: object
+    shared_gateway: Running, method: str, path: str, content: bytes, status: int, code: str, field: object
 ) -> None:
-    answer = await gateway.client.request(method, path, content=content)
+    answer = await shared_gateway.client.request(method, path, content=content)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (status, code)
     assert error["requestId"] == answer.headers["x-request-id"]
