@@ -63,12 +63,11 @@ $$;
 create function lock_organizations(ids uuid[]) returns void
 language plpgsql as $$
 declare
-    wanted bigint := (select count(distinct id) from unnest(ids) id);
     found bigint;
 begin
     perform from organizations where organization_id = any (ids) order by organization_id for no key update;
     get diagnostics found = row_count;
-    if found < wanted then
+    if found < cardinality(ids) and found < (select count(distinct id) from unnest(ids) id) then
         raise exception 'an organisation of the batch was never learnt' using errcode = 'foreign_key_violation';
     end if;
 end $$;
@@ -102,10 +101,9 @@ HOLD = """
 create function hold(claims claim[]) returns answer[]
 language plpgsql as $$
 declare
-    above roof[] := array(select r from roofs(claims) r);
-    rooms bigint[] := array(select r.ceiling - r.used - r.reserved from unnest(above) r);
-    kinds int[] := array(select array_position(
-        '{CONCURRENT_EXECUTIONS,TOKENS,COST_MICROS,CREDITS}', r.metric) from unnest(above) r);
+    above roof[];
+    rooms bigint[];
+    kinds int[];
     answers answer[] := '{}';
     turn record;
     i int;
@@ -113,6 +111,9 @@ declare
     free int;
     blocker int;
 begin
+    select array_agg(r), array_agg(r.ceiling - r.used - r.reserved),
+        array_agg(array_position('{CONCURRENT_EXECUTIONS,TOKENS,COST_MICROS,CREDITS}', r.metric))
+    into above, rooms, kinds from roofs(claims) r;
     for turn in
         select a.ordinal, array[a.starts, a.tokens, a.cost_micros, a.credits] as want, coalesce(t.roofs, '{}') as roofs
         from unnest(claims) a
