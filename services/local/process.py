@@ -19,6 +19,8 @@ _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _STEADY = 10.0
 """Seconds after which a process counts as running well, and its next end as the first."""
+_RECOVERED = 2.0
+"""Seconds that a process which has ended must run again before a suite may call itself ready."""
 
 
 class Service:
@@ -36,18 +38,24 @@ class Service:
         self._environment = environment
         self._output = output
         self._process: Process | None = None
+        self._began = 0.0
         self._stopping = asyncio.Event()
+
+    @property
+    def faltering(self) -> bool:
+        """Whether it has ended and is not back for long enough to be trusted."""
+        running = self._process is not None and self._process.returncode is None
+        return self.ends > 0 and not (running and self._age() > _RECOVERED)
 
     async def keep(self) -> None:
         """Run the process, again and again, until `stop`."""
         pause = _FIRST_PAUSE
         while not self._stopping.is_set():
-            began = time.monotonic()
             status = await self.once()
             if self._stopping.is_set():
                 return
             self.ends += 1
-            pause = _FIRST_PAUSE if time.monotonic() - began > _STEADY else pause
+            pause = _FIRST_PAUSE if self._age() > _STEADY else pause
             self._say("retinue", f"{self.name} ended ({_meaning(status)}), starting it again in {pause:.1f} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
@@ -55,6 +63,7 @@ class Service:
 
     async def once(self) -> int:
         """Run the process to its end and return its exit status."""
+        self._began = time.monotonic()
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             env=dict(self._environment),
@@ -96,6 +105,9 @@ class Service:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+
+    def _age(self) -> float:
+        return time.monotonic() - self._began
 
     async def _pump(self, process: Process) -> None:
         if process.stdout is None:

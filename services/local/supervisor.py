@@ -23,6 +23,7 @@ from services.local.rooms import ROOMS, Facts, choose_addresses, environment, pr
 from services.local.servers import Servers
 
 _READY_SECONDS = 120.0
+_LOOK = 0.05
 _GRACE = 25.0  # a worker takes up to 20 s to finish its step or hand it over
 _MOST_FAILED_STARTS = 3
 _LEFT_OVER_SECONDS = 15.0
@@ -144,19 +145,22 @@ class Supervisor:
         told = dict(self._inherited) | facts.public()
         probe = Service("ready", [sys.executable, "-m", "services.local.ready"], told, self._output)
         waiting = asyncio.create_task(probe.once())
-        deadline = asyncio.get_running_loop().time() + _READY_SECONDS
         try:
-            while not waiting.done():
-                await asyncio.wait([waiting], timeout=0.2)
-                failing = next((each for each in self._services if each.ends >= _MOST_FAILED_STARTS), None)
-                if failing is not None:
-                    raise unavailable(f"{failing.name} does not start: {failing.last_line}", code="START_FAILED")
-                if asyncio.get_running_loop().time() > deadline:
-                    raise unavailable(f"not ready after {_READY_SECONDS:.0f} s: {probe.last_line}", code="START_FAILED")
-            if await waiting:
+            async with asyncio.timeout(_READY_SECONDS):
+                while not waiting.done() or any(service.faltering for service in self._services):
+                    await asyncio.sleep(_LOOK)
+                    self._refuse_hopeless()
+            if waiting.result():
                 raise unavailable(f"not ready: {probe.last_line}", code="START_FAILED")
+        except TimeoutError:
+            raise unavailable(f"not ready after {_READY_SECONDS:.0f} s: see above", code="START_FAILED") from None
         finally:
             await probe.kill()
+
+    def _refuse_hopeless(self) -> None:
+        for service in self._services:
+            if service.ends >= _MOST_FAILED_STARTS:
+                raise unavailable(f"{service.name} does not start: {service.last_line}", code="START_FAILED")
 
     async def _stop_services(self) -> None:
         """Stop the door first, then the workers, then what they hand their work back to."""

@@ -203,11 +203,12 @@ def test_a_setting_that_makes_no_sense_is_one_clear_line(tmp_path: Path, databas
     assert said.count("\n") == 0
 
 
+@pytest.mark.parametrize("room", ["quota", "worker"])
 def test_a_room_that_cannot_start_ends_the_suite_with_its_reason(
-    tmp_path: Path, database_url: str, nats_url: str
+    tmp_path: Path, database_url: str, nats_url: str, room: str
 ) -> None:
-    said = refused(tmp_path, database_url, nats_url, FAILS="quota")
-    assert said.splitlines()[-1] == "retinue: quota does not start: error: quota has no luck"
+    said = refused(tmp_path, database_url, nats_url, FAILS=room)
+    assert said.splitlines()[-1] == f"retinue: {room} does not start: error: {room} has no luck"
 
 
 def test_a_terminal_that_nobody_reads_does_not_stop_the_suite(tmp_path: Path, database_url: str, nats_url: str) -> None:
