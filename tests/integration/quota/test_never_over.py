@@ -37,12 +37,14 @@ class Model:
             return None
         mine = [held for owner, held in self.held.values() if level == "ORGANIZATION" or owner == user]
         reserved = sum(held[METRICS.index(metric)] for held in mine)
-        spent = sum(
+        return limit - reserved - self.spent_by(level, user, metric)
+
+    def spent_by(self, level: str, user: str, metric: str) -> int:
+        return sum(
             amount
             for (owner, what), amount in self.spent.items()
             if what == metric and (level == "ORGANIZATION" or owner == user)
         )
-        return limit - reserved - spent
 
     def reserve(self, run: str, user: str, tokens: int, cost: int) -> tuple[str, int, int]:
         give = [1, tokens, cost]
@@ -54,8 +56,10 @@ class Model:
                 if left is None:
                     continue
                 unlimited[number] = False
-                limit = self.limits[level, METRICS[number]]
-                if left <= 0 and (give[number] > 0 or (number and limit > 0)) and verdict == "GRANTED":
+                spent = (
+                    number > 0 and self.spent_by(level, user, METRICS[number]) >= self.limits[level, METRICS[number]]
+                )
+                if (spent or (left <= 0 and give[number] > 0)) and verdict == "GRANTED":
                     verdict = "EXHAUSTED" if number else "BUSY"
                 give[number] = max(min(give[number], left), 0)
         if verdict != "GRANTED":

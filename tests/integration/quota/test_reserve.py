@@ -54,16 +54,24 @@ async def test_a_reservation_that_is_refused_holds_nothing_of_any_metric(quotas:
     await quotas.limit(who, 0, "COST_MICROS")
     [refused] = await quotas.reserve(run_of(who, tokens=100, cost_micros=1))
     assert (refused.outcome, refused.limit.metric) == (EXHAUSTED, Quota.COST_MICROS)
+    await quotas.limit(who, 1, "COST_MICROS")
     [granted] = await quotas.reserve(run_of(who, tokens=100))
     assert (granted.outcome, granted.tokens, granted.cost_micros) == (GRANTED, 100, 0)
 
 
-async def test_a_budget_that_is_used_up_stops_those_too_who_want_none_of_it(quotas: Quotas) -> None:
+async def test_a_budget_that_is_spent_stops_those_too_who_want_none_of_it(quotas: Quotas) -> None:
     who = boss()
     await quotas.limit(who, 10, "COST_MICROS")
     spent = run_of(who, cost_micros=10)
-    await quotas.reserve(spent)
+    [_, beside] = await quotas.reserve(spent, run_of(who))
+    assert (beside.outcome, beside.cost_micros) == (GRANTED, 0)
     await quotas.settle(bill_for(spent, cost_micros=10))
+    assert outcomes(await quotas.reserve(run_of(who))) == [EXHAUSTED]
+
+
+async def test_a_budget_of_zero_stops_everybody(quotas: Quotas) -> None:
+    who = boss()
+    await quotas.limit(who, 0)
     assert outcomes(await quotas.reserve(run_of(who))) == [EXHAUSTED]
 
 

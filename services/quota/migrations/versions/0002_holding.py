@@ -104,6 +104,7 @@ declare
     above roof[];
     rooms bigint[];
     kinds int[];
+    spent boolean[];
     answers answer[] := '{}';
     turn record;
     i int;
@@ -112,8 +113,9 @@ declare
     blocker int;
 begin
     select array_agg(r), array_agg(r.ceiling - r.used - r.reserved),
-        array_agg(array_position('{CONCURRENT_EXECUTIONS,TOKENS,COST_MICROS,CREDITS}', r.metric))
-    into above, rooms, kinds from roofs(claims) r;
+        array_agg(array_position('{CONCURRENT_EXECUTIONS,TOKENS,COST_MICROS,CREDITS}', r.metric)),
+        array_agg(r.metric <> 'CONCURRENT_EXECUTIONS' and r.used >= r.ceiling)
+    into above, rooms, kinds, spent from roofs(claims) r;
     for turn in
         select a.ordinal, array[a.starts, a.tokens, a.cost_micros, a.credits] as want, coalesce(t.roofs, '{}') as roofs
         from unnest(claims) a
@@ -132,8 +134,8 @@ begin
         free := 14;
         blocker := null;
         foreach i in array turn.roofs loop
-            -- A budget that is used up stops everybody, one of zero those who want some of it.
-            if rooms[i] <= 0 and (turn.want[kinds[i]] > 0 or kinds[i] > 1 and (above[i]).ceiling > 0) then
+            -- What is held by others stops only who wants some of it; a budget that is spent stops everybody.
+            if spent[i] or rooms[i] <= 0 and turn.want[kinds[i]] > 0 then
                 blocker := i;
                 exit;
             end if;
