@@ -32,6 +32,7 @@ _CACHED = 10_000
 _FRESH = 30.0
 _FRESH_BLIND = 1.0  # while no event could tell of a change
 _DRAFT = "draft"
+_LINGER = 0.004  # what ends within this time is settled together
 
 
 class Resolved:
@@ -169,6 +170,7 @@ class Reservations:
         """Settle what is owed, for ever."""
         while True:
             await self._owed.wait()
+            await asyncio.sleep(_LINGER)
             self._owed.clear()
             try:
                 while await self.sweep(0.0):

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _MOST_UNTOLD = 20_000
 _AT_ONCE = 200
 _LEFT_BEHIND = 2.0
+_LINGER = 0.004
 
 
 class Relay:
@@ -65,6 +66,8 @@ class Relay:
             if not self._untold:
                 self._some.clear()
                 await self._some.wait()
+                # Followers of this replica know already; the others may wait for a larger batch.
+                await asyncio.sleep(_LINGER)
             batch = [self._untold.popleft() for _ in range(min(_AT_ONCE, len(self._untold)))]
             if not self._events.connected:
                 # It stays in the outbox, from which it is told when NATS is back.
