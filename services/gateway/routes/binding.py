@@ -28,6 +28,7 @@ from services.gateway.transcode.query import Leaf, Query
 
 _ROOT = "body"
 _MASK = "update_mask"
+_ACTIONS = ("Correct the fields that are named; /docs describes what this route takes.",)
 
 
 class Binding:
@@ -62,7 +63,7 @@ class Binding:
             if self._mask is not None and not problems:
                 self._mask.apply(sent, message, problems)
         if problems:
-            raise invalid(_summary(problems), *problems.found)
+            raise invalid(_summary(problems), *problems.found, actions=_ACTIONS)
         return message
 
     def _read_body(self, body: bytes) -> Any:

@@ -183,4 +183,6 @@ def _raise_if(problems: Problems) -> None:
 
 
 def _refusal(problems: Problems) -> RetinueError:
-    return invalid("The body holds values that cannot be taken.", *problems.found)
+    return invalid(
+        "The body holds values that cannot be taken.", *problems.found, actions=("Correct the fields that are named.",)
+    )
