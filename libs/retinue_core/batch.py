@@ -6,9 +6,15 @@ Owns the collecting. What a batch does is the caller's `flush`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
+
+from retinue_core.errors import internal
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,7 +29,8 @@ class Batcher(Generic[Item, Result]):
     arrived in the same turn, and otherwise with the next batch. So a lone caller does not wait, and a crowd shares.
 
     `flush` gets the items and answers with one result, or exception, for each, in their order. An exception that it
-    raises is given to every caller of the batch. `limit` bounds a batch, `lanes` the batches under way.
+    raises is given to every caller of the batch. It runs in a context of its own: a batch belongs to many calls, so
+    none of them lends it its deadline, identity or trace. `limit` bounds a batch, `lanes` the batches under way.
     """
 
     def __init__(self, flush: _Flush[Item, Result], *, limit: int = 500, lanes: int = 1) -> None:
@@ -52,10 +59,10 @@ class Batcher(Generic[Item, Result]):
         return future
 
     async def drain(self) -> None:
-        """Wait until nothing is queued or under way."""
+        """Wait until nothing is queued or under way. Whoever stops waiting stops no batch."""
         while self._queue or self._tasks:
             self._start()
-            await asyncio.gather(*self._tasks)
+            await asyncio.wait(self._tasks)
 
     def _start(self) -> None:
         self._scheduled = False
@@ -63,19 +70,19 @@ class Batcher(Generic[Item, Result]):
             self._free -= 1
             size = min(self._limit, len(self._queue))
             batch = [self._queue.popleft() for _ in range(size)]
-            task = asyncio.create_task(self._run(batch))
+            task = asyncio.create_task(self._run(batch), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _run(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
-            results: Sequence[Result | Exception] = await self._flush([item for item, _ in batch])
+            results = await self._results([item for item, _ in batch])
         except asyncio.CancelledError:
-            for _, future in batch:
+            # The loop ends: nobody will flush what is queued either.
+            for _, future in (*batch, *self._queue):
                 future.cancel()
+            self._queue.clear()
             raise
-        except Exception as error:  # noqa: BLE001 - it belongs to the callers, who get it
-            results = [error] * len(batch)
         finally:
             self._free += 1
         for (_, future), result in zip(batch, results, strict=True):
@@ -86,3 +93,13 @@ class Batcher(Generic[Item, Result]):
             else:
                 future.set_result(result)
         self._start()
+
+    async def _results(self, items: list[Item]) -> Sequence[Result | Exception]:
+        try:
+            results = await self._flush(items)
+        except Exception as error:  # noqa: BLE001 - it belongs to the callers, who get it
+            return [error] * len(items)
+        if len(results) != len(items):
+            log.error("a batch of %d items was answered with %d results", len(items), len(results))
+            return [internal()] * len(items)
+        return results
