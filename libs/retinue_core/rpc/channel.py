@@ -40,7 +40,7 @@ def channel_options(services: Iterable[ServiceDescriptor] = ()) -> list[tuple[st
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 2_000),  # how long one attempt may take; gRPC calls it so
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.enable_retries", 1),
         ("grpc.service_config", json.dumps(config)),

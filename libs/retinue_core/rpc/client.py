@@ -6,6 +6,7 @@ to call without a deadline.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
 from retinue_core import telemetry
+from retinue_core.errors import unavailable
 from retinue_core.identity import Signer
 from retinue_core.rpc import call as calls
 from retinue_core.rpc.channel import channel_options
@@ -52,6 +54,11 @@ class Peer:
             return await method(request, timeout=allowed, metadata=self.metadata(organization_id))
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None
+        except (grpc.aio.UsageError, asyncio.CancelledError):
+            # A channel that is closed cancels its calls, without the waiting task having been cancelled.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise unavailable("The connection to a service that is needed was closed.") from None
 
     def metadata(self, organization_id: str | None = None) -> tuple[tuple[str, str], ...]:
         """What goes with a call: identity, request id and trace."""
