@@ -194,6 +194,8 @@ class _Writing:
 
 
 async def refuse(context: Context, error: RetinueError) -> NoReturn:
-    """End a call with an error."""
-    details = (DETAILS_KEY, to_status(error).SerializeToString())
-    await context.abort(CODES[error.kind], error.message, trailing_metadata=(details,))
+    """End a call with an error. What the handler set as trailing metadata goes with it."""
+    status = to_status(error)
+    said: Any = context.trailing_metadata() or ()
+    details = (DETAILS_KEY, status.SerializeToString())
+    await context.abort(CODES[error.kind], status.message, trailing_metadata=(*said, details))
