@@ -93,7 +93,7 @@ class MessagesApi:
         for index, event in enumerate(events(behaviour, model)):
             if index == behaviour.hang_after:
                 self.hanging.set()
-                await writer.wait_closed()
+                await self.web.gone(writer)
                 return
             if index == behaviour.cut_after:
                 return

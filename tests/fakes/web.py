@@ -50,20 +50,34 @@ class Web:
         self.routes: dict[str, Route] = {}
         self.raw: dict[str, RawRoute] = {}
         self.arrived = asyncio.Event()
+        self._hanging: dict[str, asyncio.Event] = {}
+        self._readers: dict[asyncio.StreamWriter, asyncio.StreamReader] = {}
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         """The address of a path."""
         return f"http://{host}:{self.port}{path}"
 
+    def hang(self, path: str) -> asyncio.Event:
+        """Let a path never answer. The event says that its caller has gone away."""
+        return self._hanging.setdefault(path, asyncio.Event())
+
+    async def gone(self, writer: asyncio.StreamWriter) -> None:
+        """Wait until the caller of a connection has gone away."""
+        await self._readers[writer].read()
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._readers[writer] = reader
         try:
             seen = await _read(reader)
             if seen is None:
                 return
             self.seen.append(seen)
             self.arrived.set()
-            if seen.path in self.raw:
+            if seen.path in self._hanging:
+                await self.gone(writer)
+                self._hanging[seen.path].set()
+            elif seen.path in self.raw:
                 await self.raw[seen.path](seen, writer)
             else:
                 writer.write(encode(self.routes.get(seen.path, _missing)(seen)))
@@ -71,6 +85,7 @@ class Web:
         except (ConnectionError, asyncio.IncompleteReadError):
             return
         finally:
+            del self._readers[writer]
             writer.close()
 
 

@@ -51,6 +51,9 @@ class Usage:
     cost_micros: int = 0
     credits: int = 0
 
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
     @property
     def tokens(self) -> int:
         """Tokens in and out together, as budgets count them."""

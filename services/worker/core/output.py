@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from services.worker.core.depth import MAX_DEPTH, deeper_than
 from services.worker.core.schema import Validator
 
 _FENCED = re.compile(r"```[A-Za-z0-9_-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
@@ -36,6 +37,8 @@ def read(text: str, validator: Validator | None) -> Reading:
             return Reading(orjson.dumps(text).decode())
         return Reading(problems=("(whole value): this is not JSON",))
     problems = validator.problems(value)
+    if not problems and deeper_than(MAX_DEPTH, value):
+        problems = (f"(whole value): this is nested deeper than {MAX_DEPTH} levels",)
     if not problems and "\\u0000" in source:
         problems = ("(whole value): null characters are not allowed",)
     return Reading(problems=problems) if problems else Reading(source)

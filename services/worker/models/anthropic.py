@@ -92,12 +92,16 @@ class Claude:
     async def stream(self, request: ModelRequest, attempt: int) -> AsyncGenerator[Delta | Result, None]:
         """Ask the model."""
         answer = Answer()
-        async with self._events(to_params(request, self._model)) as events:
-            async for event in events:
-                delta = answer.take(event)
-                if delta is not None:
-                    yield delta
-        content = answer.content()
+        try:
+            async with self._events(to_params(request, self._model)) as events:
+                async for event in events:
+                    delta = answer.take(event)
+                    if delta is not None:
+                        yield delta
+            content = answer.content()
+        except ModelError as error:
+            error.usage = self._usage(answer)
+            raise
         usage = self._usage(answer)
         yield Result(answer.model, content, answer.stop_reason, usage, self._account.prices.version)
 

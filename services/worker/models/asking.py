@@ -10,8 +10,9 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from services.worker.core.entries import Usage
 from services.worker.core.spec import ModelRequest
 from services.worker.models.contract import Delta, ModelError, Provider, Result
 from services.worker.models.failures import CUT_OFF, model_error
@@ -40,14 +41,18 @@ async def ask(
 ) -> Result:
     """Ask a model, and again after a transient failure, `retries` times at most.
 
+    The result's usage includes what failed tries cost.
     `watch` gets the deltas, `retrying` every failure that is tried again: the error, the try that failed and the
     seconds until the next. Raises the ModelError that was the last.
     """
     attempt = 1
+    lost = Usage()
     while True:
         try:
-            return await _once(provider, request, attempt, watch)
+            result = await _once(provider, request, attempt, watch)
+            return replace(result, usage=result.usage + lost) if attempt > 1 else result
         except ModelError as error:
+            lost += error.usage
             seconds = pause_after(attempt, error.retry_after, patience.chance())
             if not error.failure.retryable or attempt > retries or seconds >= seconds_left():
                 raise

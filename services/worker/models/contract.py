@@ -42,12 +42,16 @@ class Bound:
 
 
 class ModelError(Exception):
-    """A call that gave no result. `retry_after` is in seconds, where the provider asked for a pause."""
+    """A call that gave no result.
+
+    `retry_after` is in seconds, where the provider asked for a pause; `usage` is what the call cost all the same.
+    """
 
     def __init__(self, failure: Failure, *, retry_after: float | None = None) -> None:
         super().__init__(failure.message)
         self.failure = failure
         self.retry_after = retry_after
+        self.usage = Usage()
 
 
 class Provider(Protocol):

@@ -280,6 +280,15 @@ async def test_usage_counts_cached_tokens_and_prices_them(api: MessagesApi, acco
     assert result.price_version == account.prices.version
 
 
+async def test_what_a_broken_off_try_cost_is_counted_too(api: MessagesApi, account: Anthropic) -> None:
+    usage = {"input_tokens": 1000}
+    whole = Say([text("Hello, world.")], usage=usage, output_tokens=10)
+    api.behaviours = [Say([text("Hello, world.")], usage=usage, cut_after=4), whole]
+    result = await Asked(account).result(request())
+    assert result.usage.input_tokens == 2000
+    assert result.usage.cost_micros == 2 * 2000 + 10 * 10 + 10
+
+
 async def test_a_call_stays_within_its_bound(api: MessagesApi, account: Anthropic) -> None:
     usage = {"input_tokens": 0, "cache_creation_input_tokens": 40}
     api.behaviours = [Say([text("x")], usage=usage, output_tokens=64)]

@@ -166,10 +166,7 @@ async def test_a_whole_compressed_answer_is_read(web: Web) -> None:
 
 
 async def test_no_answer_in_time_says_that_something_was_sent(web: Web) -> None:
-    async def silent(_: Seen, writer: asyncio.StreamWriter) -> None:
-        await writer.wait_closed()
-
-    web.raw["/slow"] = silent
+    web.hang("/slow")
     with pytest.raises(UnansweredError) as failed:
         await get(guard(f"127.0.0.1:{web.port}"), web.url("/slow"), seconds=0.2)
     assert failed.value.sent

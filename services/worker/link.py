@@ -1,0 +1,126 @@
+"""One execution's line to the execution service.
+
+Owns the numbering of its entries, what of them is committed, the answers to its requests for budget, and how often
+pieces of text are sent. A line that is cut says nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from retinue.execution.v1 import worker_pb2
+from services.worker.budget import Missing
+from services.worker.convert import to_proto
+from services.worker.core.entries import Entry
+from services.worker.lease import Lease
+from services.worker.models.contract import Delta
+from services.worker.outbox import Frame, Outbox
+
+TOGETHER = 0.02
+"""Seconds in which pieces of text are gathered before they are sent."""
+
+
+class Link:
+    """The line of one assignment. `sequence` numbers the newest entry of its journal."""
+
+    def __init__(self, execution_id: str, fence: int, sequence: int, outbox: Outbox, lease: Lease) -> None:
+        self.execution_id = execution_id
+        self.fence = fence
+        self.lease = lease
+        self.sequence = sequence
+        self.cut = False
+        self._outbox = outbox
+        self._committed = sequence
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._asked: dict[str, asyncio.Future[worker_pb2.BudgetGrant]] = {}
+        self._said: worker_pb2.Delta | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was written is committed."""
+        return self._committed >= self.sequence
+
+    def append(self, *entries: Entry) -> int:
+        """Write entries; returns the number of the last."""
+        self._say_now()
+        numbered = [to_proto(entry, self.sequence + index) for index, entry in enumerate(entries, 1)]
+        self.sequence += len(entries)
+        if not self.cut:
+            self._outbox.append(self.execution_id, self.fence, numbered)
+        return self.sequence
+
+    def say(self, step: int, delta: Delta) -> None:
+        """Let watchers see a piece of text."""
+        if self._said is None:
+            self._said = worker_pb2.Delta(execution_id=self.execution_id, fence=self.fence, step=step)
+            self._timer = asyncio.get_running_loop().call_later(TOGETHER, self._say_now)
+        self._said.text += delta.text
+        self._said.thinking += delta.thinking
+
+    async def committed(self, sequence: int) -> None:
+        """Wait until the entry of that number is committed."""
+        if self._committed >= sequence:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((sequence, future))
+        await future
+
+    async def budget(self, missing: Missing) -> worker_pb2.BudgetGrant:
+        """Ask for more budget and wait for the answer."""
+        request_id = f"{self.execution_id}:{self.fence}:{self.sequence}:{len(self._asked)}"
+        future: asyncio.Future[worker_pb2.BudgetGrant] = asyncio.get_running_loop().create_future()
+        self._asked[request_id] = future
+        request = worker_pb2.BudgetRequest(
+            execution_id=self.execution_id,
+            fence=self.fence,
+            request_id=request_id,
+            tokens=missing.tokens,
+            cost_micros=missing.cost_micros,
+        )
+        if not self.cut:
+            self._outbox.put(Frame(budget_request=request))
+        return await future
+
+    def release(self, reason: str) -> None:
+        """Give the execution back, after all that was written."""
+        if not self.cut:
+            release = worker_pb2.Release(execution_id=self.execution_id, fence=self.fence, reason=reason)
+            self._outbox.put(Frame(release=release))
+        self.close()
+
+    def acknowledge(self, sequence: int) -> None:
+        """Entries up to that number are committed."""
+        self._committed = max(self._committed, sequence)
+        ready = [future for wanted, future in self._waiting if wanted <= sequence]
+        self._waiting = [(wanted, future) for wanted, future in self._waiting if wanted > sequence]
+        for future in ready:
+            if not future.done():
+                future.set_result(None)
+
+    def granted(self, grant: worker_pb2.BudgetGrant) -> None:
+        """A request for budget is answered."""
+        future = self._asked.get(grant.request_id)
+        if future is not None and not future.done():
+            future.set_result(grant)
+
+    def close(self) -> None:
+        """Say nothing more, and take back what was not sent yet."""
+        self.cut = True
+        self._stop_timer()
+
+    def revoke(self) -> None:
+        """The execution is no longer this worker's."""
+        self.close()
+        self._outbox.forget(self.execution_id, self.fence)
+
+    def _say_now(self) -> None:
+        self._stop_timer()
+        said, self._said = self._said, None
+        if said is not None and not self.cut:
+            self._outbox.delta(said)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
