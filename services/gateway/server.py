@@ -17,6 +17,10 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from retinue_core import ids
+from retinue_core.clock import SystemClock
+from retinue_core.errors import invalid
+from services.gateway.errors import body_of
 from services.gateway.pages import Readiness
 from services.gateway.stream import OpenStreams
 
@@ -25,6 +29,11 @@ HEAD_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+_NOT_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+)
 
 
 class _OneWrite:
@@ -94,6 +103,13 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._head_timer is None and self._head_bytes:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is not HTTP, in the error format of everything else."""
+        error = invalid("This is not a request of HTTP/1.1.", code="INVALID_HTTP")
+        body = body_of(error, ids.new_id(), SystemClock().now())
+        self.transport.write(_NOT_HTTP % len(body) + body)
+        self.transport.close()
+
     def on_headers_complete(self) -> None:
         """A head is complete."""
         self._in_head = False
@@ -123,7 +139,7 @@ class HttpServer(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
-                log_level="warning",
+                log_level="error",
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,

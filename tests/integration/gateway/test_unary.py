@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import httpx
+import orjson
 import pytest
 
 from services.gateway.app import Limits
@@ -217,6 +219,27 @@ async def test_heads_are_bounded(gateway: Running) -> None:
                 if reader.at_eof():
                     raise ConnectionResetError
                 await asyncio.sleep(0)
+    writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"NONSENSE\r\n\r\n", b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n"])
+async def test_what_is_not_http_gets_an_error_of_the_same_format(gateway: Running, sent: bytes) -> None:
+    host, port = gateway.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent)
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert orjson.loads(body)["error"]["code"] == "INVALID_HTTP"
+    writer.close()
+
+
+async def test_pipelined_requests_are_answered_in_their_order(gateway: Running) -> None:
+    host, port = gateway.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    first = b"GET /v1/notes/7 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer rtn_good\r\n\r\n"
+    writer.write(first + b"GET /none HTTP/1.1\r\nhost: x\r\n\r\nGET /healthz HTTP/1.0\r\n\r\n")
+    answered = re.findall(rb"HTTP/1\.1 (\d+)", await reader.read())
+    assert answered == [b"200", b"404", b"200"]
     writer.close()
 
 
