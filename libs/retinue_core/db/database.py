@@ -148,6 +148,10 @@ def connection_arguments(url: str, room: str) -> dict[str, Any]:
         "search_path": schema_name(room),
         "statement_timeout": _STATEMENT_TIMEOUT,
         "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION,
+        # A young table has no statistics, and a plan that was made for it stays when it has grown: it must not be to
+        # read the whole table. And no statement here is long enough to be worth compiling.
+        "enable_seqscan": "off",
+        "jit": "off",
     }
     given = str(conninfo_to_dict(url).get("options") or "")
     return {
