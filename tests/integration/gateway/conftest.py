@@ -18,7 +18,7 @@ from retinue_core.clock import SystemClock
 from retinue_core.errors import unauthenticated
 from retinue_core.identity import Identity, Signer, Verifier, generate_key, key_set
 from retinue_core.rpc.server import Server
-from retinue_core.rpc.tokens import TokenCache
+from retinue_core.rpc.tokens import Exchange, TokenCache
 from retinue_core.telemetry import Telemetry
 from services.gateway.admission import Admission
 from services.gateway.app import Gateway, Limits
@@ -111,13 +111,6 @@ async def running_gateway(
     address = f"127.0.0.1:{server.port}"
     exchanged: list[str] = []
 
-    async def exchange(token: str) -> tuple[str, float]:
-        exchanged.append(token)
-        if token != TOKEN:
-            raise unauthenticated("The token is unknown.")
-        identity = Identity("org", "ada", scopes=frozenset({"notes:read", "notes:write"}))
-        return signer.sign(identity, 300), 4e9
-
     by_room = {"echo": files()}
     upstreams, opened = Upstreams({"echo": address}, services_of(by_room)), OpenStreams()
     admission = Admission(unary=unary, streams=streams)
@@ -125,7 +118,7 @@ async def running_gateway(
     app = Gateway(
         endpoints=build_endpoints(routes, upstreams, opened, pace or Pace()),
         pages=own_pages(readiness, lambda: describe(routes, comments_of(image())), metrics),
-        authenticator=Authenticator(TokenCache(exchange)),
+        authenticator=Authenticator(TokenCache(_exchange(signer, exchanged))),
         admission=admission,
         metrics=metrics,
         spans=Telemetry("gateway"),
@@ -143,6 +136,17 @@ async def running_gateway(
     await serving
     await upstreams.close()
     await server.stop(0)
+
+
+def _exchange(signer: Signer, asked: list[str]) -> Exchange:
+    async def exchange(token: str) -> tuple[str, float]:
+        asked.append(token)
+        if token != TOKEN:
+            raise unauthenticated("The token is unknown.")
+        identity = Identity("org", "ada", scopes=frozenset({"notes:read", "notes:write"}))
+        return signer.sign(identity, 300), 4e9
+
+    return exchange
 
 
 def _keys(key: jwk.OKPKey) -> jwk.KeySet:
