@@ -8,7 +8,7 @@ from retinue.access.v1 import access_service_pb2
 from retinue.access.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
 from retinue_core.clock import SystemClock
 from retinue_core.config import load
-from retinue_core.db import Database
+from retinue_core.db import Answers, Database
 from retinue_core.events import Events
 from retinue_core.process import common, run
 from retinue_core.rpc.server import Server
@@ -20,9 +20,10 @@ from services.access.store import Store
 
 async def serve(settings: Settings) -> None:
     """Serve identities until told to stop."""
-    parts = common("access", settings)
     clock = SystemClock()
     database = Database(settings.database_url, "access")
+    answers = Answers(database)
+    parts = common("access", settings, answers=answers)
     await database.open()
     try:
         store = Store(database)
@@ -32,7 +33,7 @@ async def serve(settings: Settings) -> None:
             server = Server(settings.access_address, parts.door)
             service = AccessService(store, parts.signer, events, clock)
             server.add(add_AccessServiceServicer_to_server, service, access_service_pb2.DESCRIPTOR)
-            await server.run()
+            await server.run(loops=[answers.run])
     finally:
         await database.close()
         parts.spans.close()

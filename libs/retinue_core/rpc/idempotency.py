@@ -84,8 +84,20 @@ async def _carried_out(answers: Answers, key: Key, handler: Callable[[], Awaitab
     except RetinueError:
         await answers.forget(key)
         raise
-    await answers.finish(key, answer.SerializeToString())
+    await answers.finish(key, _without_secrets(answer).SerializeToString())
     return answer
+
+
+def _without_secrets(answer: Message) -> Message:
+    """An answer as it may be kept: a secret that is shown once (`debug_redact`) is not shown again."""
+    secrets = [field.name for field in answer.DESCRIPTOR.fields if field.GetOptions().debug_redact]
+    if not secrets:
+        return answer
+    kept = type(answer)()
+    kept.CopyFrom(answer)
+    for name in secrets:
+        kept.ClearField(name)
+    return kept
 
 
 def _key(path: str, call: Call, request: Message) -> Key:

@@ -29,7 +29,7 @@ from retinue.access.v1 import access_pb2 as retinue_dot_access_dot_v1_dot_access
 from retinue.common.v1 import options_pb2 as retinue_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&retinue/access/v1/access_service.proto\x12\x11retinue.access.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eretinue/access/v1/access.proto\x1a\x1fretinue/common/v1/options.proto\"*\n\x13\x41uthenticateRequest\x12\x13\n\x05token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"X\n\x14\x41uthenticateResponse\x12\x10\n\x08identity\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x12\n\x10GetCallerRequest\"\x81\x01\n\x11GetCallerResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.retinue.access.v1.User\x12\x35\n\x0corganization\x18\x02 \x01(\x0b\x32\x1f.retinue.access.v1.Organization\x12\x0e\n\x06scopes\x18\x03 \x03(\t\"X\n\x19\x43reateOrganizationRequest\x12;\n\x0corganization\x18\x01 \x01(\x0b\x32\x1f.retinue.access.v1.OrganizationB\x04\xe2\x41\x01\x02\"S\n\x1a\x43reateOrganizationResponse\x12\x35\n\x0corganization\x18\x01 \x01(\x0b\x32\x1f.retinue.access.v1.Organization\"7\n\x16GetOrganizationRequest\x12\x1d\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"P\n\x17GetOrganizationResponse\x12\x35\n\x0corganization\x18\x01 \x01(\x0b\x32\x1f.retinue.access.v1.Organization\"Y\n\x11\x43reateUserRequest\x12+\n\x04user\x18\x01 \x01(\x0b\x32\x17.retinue.access.v1.UserB\x04\xe2\x41\x01\x02\x12\x17\n\x0forganization_id\x18\x02 \x01(\t\";\n\x12\x43reateUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.retinue.access.v1.User\"9\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x11ListUsersResponse\x12&\n\x05users\x18\x01 \x03(\x0b\x32\x17.retinue.access.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x12\x43reateTokenRequest\x12\x30\n\x05token\x18\x01 \x01(\x0b\x32\x1b.retinue.access.v1.ApiTokenB\x04\xe2\x41\x01\x02\"Q\n\x13\x43reateTokenResponse\x12*\n\x05token\x18\x01 \x01(\x0b\x32\x1b.retinue.access.v1.ApiToken\x12\x0e\n\x06secret\x18\x02 \x01(\t\":\n\x11ListTokensRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x12ListTokensResponse\x12+\n\x06tokens\x18\x01 \x03(\x0b\x32\x1b.retinue.access.v1.ApiToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x12RevokeTokenRequest\x12\x16\n\x08token_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x15\n\x13RevokeTokenResponse2\xd6\n\n\rAccessService\x12j\n\x0c\x41uthenticate\x12&.retinue.access.v1.AuthenticateRequest\x1a\'.retinue.access.v1.AuthenticateResponse\"\t\x90\x02\x01\xaa\xbb\x18\x02\x18\x01\x12s\n\tGetCaller\x12#.retinue.access.v1.GetCallerRequest\x1a$.retinue.access.v1.GetCallerResponse\"\x1b\x90\x02\x01\xaa\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/caller\x12\xbc\x01\n\x12\x43reateOrganization\x12,.retinue.access.v1.CreateOrganizationRequest\x1a-.retinue.access.v1.CreateOrganizationResponse\"I\xaa\xbb\x18\x10\n\x0eplatform:admin\x82\xd3\xe4\x93\x02/\"\x11/v1/organizations:\x0corganizationb\x0corganization\x12\xbe\x01\n\x0fGetOrganization\x12).retinue.access.v1.GetOrganizationRequest\x1a*.retinue.access.v1.GetOrganizationResponse\"T\x90\x02\x01\xaa\xbb\x18\x14\n\x12organizations:read\x82\xd3\xe4\x93\x02\x33\x12#/v1/organizations/{organization_id}b\x0corganization\x12\xc2\x01\n\nCreateUser\x12$.retinue.access.v1.CreateUserRequest\x1a%.retinue.access.v1.CreateUserResponse\"g\xaa\xbb\x18\r\n\x0busers:write\x82\xd3\xe4\x93\x02P\"\t/v1/users:\x04userZ7\")/v1/organizations/{organization_id}/users:\x04userb\x04userb\x04user\x12|\n\tListUsers\x12#.retinue.access.v1.ListUsersRequest\x1a$.retinue.access.v1.ListUsersResponse\"$\x90\x02\x01\xaa\xbb\x18\x0c\n\nusers:read\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/users\x12\x89\x01\n\x0b\x43reateToken\x12%.retinue.access.v1.CreateTokenRequest\x1a&.retinue.access.v1.CreateTokenResponse\"+\xaa\xbb\x18\x0e\n\x0ctokens:write\x82\xd3\xe4\x93\x02\x13\"\n/v1/tokens:\x05token\x12\x81\x01\n\nListTokens\x12$.retinue.access.v1.ListTokensRequest\x1a%.retinue.access.v1.ListTokensResponse\"&\x90\x02\x01\xaa\xbb\x18\r\n\x0btokens:read\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/tokens\x12\x90\x01\n\x0bRevokeToken\x12%.retinue.access.v1.RevokeTokenRequest\x1a&.retinue.access.v1.RevokeTokenResponse\"2\x90\x02\x02\xaa\xbb\x18\x0e\n\x0ctokens:write\x82\xd3\xe4\x93\x02\x17*\x15/v1/tokens/{token_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&retinue/access/v1/access_service.proto\x12\x11retinue.access.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eretinue/access/v1/access.proto\x1a\x1fretinue/common/v1/options.proto\"-\n\x13\x41uthenticateRequest\x12\x16\n\x05token\x18\x01 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x02\"X\n\x14\x41uthenticateResponse\x12\x10\n\x08identity\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x12\n\x10GetCallerRequest\"\x81\x01\n\x11GetCallerResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.retinue.access.v1.User\x12\x35\n\x0corganization\x18\x02 \x01(\x0b\x32\x1f.retinue.access.v1.Organization\x12\x0e\n\x06scopes\x18\x03 \x03(\t\"X\n\x19\x43reateOrganizationRequest\x12;\n\x0corganization\x18\x01 \x01(\x0b\x32\x1f.retinue.access.v1.OrganizationB\x04\xe2\x41\x01\x02\"S\n\x1a\x43reateOrganizationResponse\x12\x35\n\x0corganization\x18\x01 \x01(\x0b\x32\x1f.retinue.access.v1.Organization\"7\n\x16GetOrganizationRequest\x12\x1d\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"P\n\x17GetOrganizationResponse\x12\x35\n\x0corganization\x18\x01 \x01(\x0b\x32\x1f.retinue.access.v1.Organization\"Y\n\x11\x43reateUserRequest\x12+\n\x04user\x18\x01 \x01(\x0b\x32\x17.retinue.access.v1.UserB\x04\xe2\x41\x01\x02\x12\x17\n\x0forganization_id\x18\x02 \x01(\t\";\n\x12\x43reateUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.retinue.access.v1.User\"9\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x11ListUsersResponse\x12&\n\x05users\x18\x01 \x03(\x0b\x32\x17.retinue.access.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x12\x43reateTokenRequest\x12\x30\n\x05token\x18\x01 \x01(\x0b\x32\x1b.retinue.access.v1.ApiTokenB\x04\xe2\x41\x01\x02\"V\n\x13\x43reateTokenResponse\x12*\n\x05token\x18\x01 \x01(\x0b\x32\x1b.retinue.access.v1.ApiToken\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\":\n\x11ListTokensRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x12ListTokensResponse\x12+\n\x06tokens\x18\x01 \x03(\x0b\x32\x1b.retinue.access.v1.ApiToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x12RevokeTokenRequest\x12\x16\n\x08token_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x15\n\x13RevokeTokenResponse2\xd6\n\n\rAccessService\x12j\n\x0c\x41uthenticate\x12&.retinue.access.v1.AuthenticateRequest\x1a\'.retinue.access.v1.AuthenticateResponse\"\t\x90\x02\x01\xaa\xbb\x18\x02\x18\x01\x12s\n\tGetCaller\x12#.retinue.access.v1.GetCallerRequest\x1a$.retinue.access.v1.GetCallerResponse\"\x1b\x90\x02\x01\xaa\xbb\x18\x02 \x01\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/caller\x12\xbc\x01\n\x12\x43reateOrganization\x12,.retinue.access.v1.CreateOrganizationRequest\x1a-.retinue.access.v1.CreateOrganizationResponse\"I\xaa\xbb\x18\x10\n\x0eplatform:admin\x82\xd3\xe4\x93\x02/\"\x11/v1/organizations:\x0corganizationb\x0corganization\x12\xbe\x01\n\x0fGetOrganization\x12).retinue.access.v1.GetOrganizationRequest\x1a*.retinue.access.v1.GetOrganizationResponse\"T\x90\x02\x01\xaa\xbb\x18\x14\n\x12organizations:read\x82\xd3\xe4\x93\x02\x33\x12#/v1/organizations/{organization_id}b\x0corganization\x12\xc2\x01\n\nCreateUser\x12$.retinue.access.v1.CreateUserRequest\x1a%.retinue.access.v1.CreateUserResponse\"g\xaa\xbb\x18\r\n\x0busers:write\x82\xd3\xe4\x93\x02P\"\t/v1/users:\x04userZ7\")/v1/organizations/{organization_id}/users:\x04userb\x04userb\x04user\x12|\n\tListUsers\x12#.retinue.access.v1.ListUsersRequest\x1a$.retinue.access.v1.ListUsersResponse\"$\x90\x02\x01\xaa\xbb\x18\x0c\n\nusers:read\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/users\x12\x89\x01\n\x0b\x43reateToken\x12%.retinue.access.v1.CreateTokenRequest\x1a&.retinue.access.v1.CreateTokenResponse\"+\xaa\xbb\x18\x0e\n\x0ctokens:write\x82\xd3\xe4\x93\x02\x13\"\n/v1/tokens:\x05token\x12\x81\x01\n\nListTokens\x12$.retinue.access.v1.ListTokensRequest\x1a%.retinue.access.v1.ListTokensResponse\"&\x90\x02\x01\xaa\xbb\x18\r\n\x0btokens:read\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/tokens\x12\x90\x01\n\x0bRevokeToken\x12%.retinue.access.v1.RevokeTokenRequest\x1a&.retinue.access.v1.RevokeTokenResponse\"2\x90\x02\x02\xaa\xbb\x18\x0e\n\x0ctokens:write\x82\xd3\xe4\x93\x02\x17*\x15/v1/tokens/{token_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,7 +37,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'retinue.access.v1.access_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AUTHENTICATEREQUEST'].fields_by_name['token']._loaded_options = None
-  _globals['_AUTHENTICATEREQUEST'].fields_by_name['token']._serialized_options = b'\342A\001\002'
+  _globals['_AUTHENTICATEREQUEST'].fields_by_name['token']._serialized_options = b'\200\001\001\342A\001\002'
   _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['organization']._loaded_options = None
   _globals['_CREATEORGANIZATIONREQUEST'].fields_by_name['organization']._serialized_options = b'\342A\001\002'
   _globals['_GETORGANIZATIONREQUEST'].fields_by_name['organization_id']._loaded_options = None
@@ -46,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEUSERREQUEST'].fields_by_name['user']._serialized_options = b'\342A\001\002'
   _globals['_CREATETOKENREQUEST'].fields_by_name['token']._loaded_options = None
   _globals['_CREATETOKENREQUEST'].fields_by_name['token']._serialized_options = b'\342A\001\002'
+  _globals['_CREATETOKENRESPONSE'].fields_by_name['secret']._loaded_options = None
+  _globals['_CREATETOKENRESPONSE'].fields_by_name['secret']._serialized_options = b'\200\001\001'
   _globals['_REVOKETOKENREQUEST'].fields_by_name['token_id']._loaded_options = None
   _globals['_REVOKETOKENREQUEST'].fields_by_name['token_id']._serialized_options = b'\342A\001\002'
   _globals['_ACCESSSERVICE'].methods_by_name['Authenticate']._loaded_options = None
@@ -67,41 +69,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCESSSERVICE'].methods_by_name['RevokeToken']._loaded_options = None
   _globals['_ACCESSSERVICE'].methods_by_name['RevokeToken']._serialized_options = b'\220\002\002\252\273\030\016\n\014tokens:write\202\323\344\223\002\027*\025/v1/tokens/{token_id}'
   _globals['_AUTHENTICATEREQUEST']._serialized_start=222
-  _globals['_AUTHENTICATEREQUEST']._serialized_end=264
-  _globals['_AUTHENTICATERESPONSE']._serialized_start=266
-  _globals['_AUTHENTICATERESPONSE']._serialized_end=354
-  _globals['_GETCALLERREQUEST']._serialized_start=356
-  _globals['_GETCALLERREQUEST']._serialized_end=374
-  _globals['_GETCALLERRESPONSE']._serialized_start=377
-  _globals['_GETCALLERRESPONSE']._serialized_end=506
-  _globals['_CREATEORGANIZATIONREQUEST']._serialized_start=508
-  _globals['_CREATEORGANIZATIONREQUEST']._serialized_end=596
-  _globals['_CREATEORGANIZATIONRESPONSE']._serialized_start=598
-  _globals['_CREATEORGANIZATIONRESPONSE']._serialized_end=681
-  _globals['_GETORGANIZATIONREQUEST']._serialized_start=683
-  _globals['_GETORGANIZATIONREQUEST']._serialized_end=738
-  _globals['_GETORGANIZATIONRESPONSE']._serialized_start=740
-  _globals['_GETORGANIZATIONRESPONSE']._serialized_end=820
-  _globals['_CREATEUSERREQUEST']._serialized_start=822
-  _globals['_CREATEUSERREQUEST']._serialized_end=911
-  _globals['_CREATEUSERRESPONSE']._serialized_start=913
-  _globals['_CREATEUSERRESPONSE']._serialized_end=972
-  _globals['_LISTUSERSREQUEST']._serialized_start=974
-  _globals['_LISTUSERSREQUEST']._serialized_end=1031
-  _globals['_LISTUSERSRESPONSE']._serialized_start=1033
-  _globals['_LISTUSERSRESPONSE']._serialized_end=1117
-  _globals['_CREATETOKENREQUEST']._serialized_start=1119
-  _globals['_CREATETOKENREQUEST']._serialized_end=1189
-  _globals['_CREATETOKENRESPONSE']._serialized_start=1191
-  _globals['_CREATETOKENRESPONSE']._serialized_end=1272
-  _globals['_LISTTOKENSREQUEST']._serialized_start=1274
-  _globals['_LISTTOKENSREQUEST']._serialized_end=1332
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=1334
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=1424
-  _globals['_REVOKETOKENREQUEST']._serialized_start=1426
-  _globals['_REVOKETOKENREQUEST']._serialized_end=1470
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=1472
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=1493
-  _globals['_ACCESSSERVICE']._serialized_start=1496
-  _globals['_ACCESSSERVICE']._serialized_end=2862
+  _globals['_AUTHENTICATEREQUEST']._serialized_end=267
+  _globals['_AUTHENTICATERESPONSE']._serialized_start=269
+  _globals['_AUTHENTICATERESPONSE']._serialized_end=357
+  _globals['_GETCALLERREQUEST']._serialized_start=359
+  _globals['_GETCALLERREQUEST']._serialized_end=377
+  _globals['_GETCALLERRESPONSE']._serialized_start=380
+  _globals['_GETCALLERRESPONSE']._serialized_end=509
+  _globals['_CREATEORGANIZATIONREQUEST']._serialized_start=511
+  _globals['_CREATEORGANIZATIONREQUEST']._serialized_end=599
+  _globals['_CREATEORGANIZATIONRESPONSE']._serialized_start=601
+  _globals['_CREATEORGANIZATIONRESPONSE']._serialized_end=684
+  _globals['_GETORGANIZATIONREQUEST']._serialized_start=686
+  _globals['_GETORGANIZATIONREQUEST']._serialized_end=741
+  _globals['_GETORGANIZATIONRESPONSE']._serialized_start=743
+  _globals['_GETORGANIZATIONRESPONSE']._serialized_end=823
+  _globals['_CREATEUSERREQUEST']._serialized_start=825
+  _globals['_CREATEUSERREQUEST']._serialized_end=914
+  _globals['_CREATEUSERRESPONSE']._serialized_start=916
+  _globals['_CREATEUSERRESPONSE']._serialized_end=975
+  _globals['_LISTUSERSREQUEST']._serialized_start=977
+  _globals['_LISTUSERSREQUEST']._serialized_end=1034
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1036
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1120
+  _globals['_CREATETOKENREQUEST']._serialized_start=1122
+  _globals['_CREATETOKENREQUEST']._serialized_end=1192
+  _globals['_CREATETOKENRESPONSE']._serialized_start=1194
+  _globals['_CREATETOKENRESPONSE']._serialized_end=1280
+  _globals['_LISTTOKENSREQUEST']._serialized_start=1282
+  _globals['_LISTTOKENSREQUEST']._serialized_end=1340
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=1342
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=1432
+  _globals['_REVOKETOKENREQUEST']._serialized_start=1434
+  _globals['_REVOKETOKENREQUEST']._serialized_end=1478
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=1480
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=1501
+  _globals['_ACCESSSERVICE']._serialized_start=1504
+  _globals['_ACCESSSERVICE']._serialized_end=2870
 # @@protoc_insertion_point(module_scope)

@@ -356,7 +356,7 @@ class CreateTokenResponse(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """The secret, shown this once."""
+    """The secret, shown this once: not when an idempotency key is used again."""
     @_builtins.property
     def token(self) -> _access_pb2.ApiToken:
         """The token."""
