@@ -10,14 +10,17 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Protocol
 
-from retinue_core.errors import Kind, RetinueError, unauthenticated
+from retinue_core.errors import Kind, RetinueError, unauthenticated, unavailable
 
 PREFIX = "rtn_"
 _FRESH = 1.0
 _CACHED = 10_000
+# What access says about a token. Anything else says something about access.
+_VERDICTS = frozenset({Kind.UNAUTHENTICATED, Kind.PERMISSION_DENIED, Kind.NOT_FOUND, Kind.INVALID_ARGUMENT})
 
 
 class Exchange(Protocol):
@@ -59,9 +62,10 @@ class TokenCache:
             return known.identity
         task = self._asking.get(token)
         if task is None:
-            task = asyncio.create_task(self._ask(token, known))
+            # Not in the caller's context: others wait for the same exchange.
+            task = asyncio.create_task(self._ask(token, known), context=Context())
             self._asking[token] = task
-            task.add_done_callback(lambda _: self._asking.pop(token, None))
+            task.add_done_callback(lambda done: self._asked(token, done))
         # Shielded: the caller that started the exchange may go away while others wait for the same one.
         return await asyncio.shield(task)
 
@@ -69,12 +73,20 @@ class TokenCache:
         try:
             identity, ends = await self._exchange(token)
         except RetinueError as error:
-            if error.kind is Kind.UNAUTHENTICATED:
+            if error.kind in _VERDICTS:
                 self._known.pop(token, None)
-            elif known is not None and self._now() < known.ends:
-                return known.identity
-            raise
+                raise
+            if known is None or self._now() >= known.ends:
+                raise unavailable("The service that knows tokens does not answer.") from error
+            known.asked = self._monotonic()
+            return known.identity
         self._known[token] = _Known(identity, ends, self._monotonic())
+        self._known.move_to_end(token)
         if len(self._known) > _CACHED:
             self._known.popitem(last=False)
         return identity
+
+    def _asked(self, token: str, task: asyncio.Task[str]) -> None:
+        self._asking.pop(token, None)
+        if not task.cancelled():
+            task.exception()  # looked at, for when every caller has gone away
