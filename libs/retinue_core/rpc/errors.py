@@ -143,4 +143,3 @@ def foreign(kind: Kind) -> RetinueError:
     """An error that did not come from this suite's own code: its text may hold internals and is dropped."""
     message = _FOREIGN.get(kind, "The call failed.")
     return RetinueError(kind, kind.name, message, retry_after=1.0 if kind is Kind.UNAVAILABLE else None)
-
