@@ -31,7 +31,15 @@ log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Callable[[Any, Context], Awaitable[Any]]
 _OPEN = ("/grpc.health.v1.Health/", "/grpc.reflection.")
-_BEARER = "Bearer "
+_LONGEST_ID = 128
+
+
+_SHAPES: dict[tuple[bool, bool], tuple[str, Callable[..., grpc.RpcMethodHandler[Any, Any]]]] = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
 
 
 class Door(grpc.aio.ServerInterceptor):
@@ -121,7 +129,7 @@ class Door(grpc.aio.ServerInterceptor):
         except (asyncio.CancelledError, grpc.aio.AbortError):
             raise
         except Exception:
-            log.exception("%s failed", path)
+            log.exception("%s failed; request %s", path, calls.request_id())
             failure = internal()
         return await refuse(context, failure)
 
@@ -161,7 +169,7 @@ class Door(grpc.aio.ServerInterceptor):
             calls.Call(
                 identity=identity,
                 token=token,
-                request_id=metadata.get(calls.REQUEST_ID) or ids.new_id(),
+                request_id=_request_id(metadata),
                 ends=None if left is None or left > 1e6 else time.monotonic() + left,
                 idempotency_key=metadata.get(calls.IDEMPOTENCY_KEY, ""),
             )
@@ -172,10 +180,15 @@ class Door(grpc.aio.ServerInterceptor):
     async def _identity(self, metadata: dict[str, Any]) -> str:
         if token := metadata.get(calls.IDENTITY, ""):
             return str(token)
-        secret = str(metadata.get(calls.AUTHORIZATION, ""))
-        if secret.startswith(_BEARER) and self._tokens is not None:
-            return await self._tokens.identity(secret.removeprefix(_BEARER))
+        scheme, _, secret = str(metadata.get(calls.AUTHORIZATION, "")).partition(" ")
+        if scheme.lower() == "bearer" and self._tokens is not None:
+            return await self._tokens.identity(secret.strip())
         return ""
+
+
+def _request_id(metadata: dict[str, Any]) -> str:
+    sent = str(metadata.get(calls.REQUEST_ID, ""))
+    return sent if 0 < len(sent) <= _LONGEST_ID else ids.new_id()
 
 
 class _Writing:

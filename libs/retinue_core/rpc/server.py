@@ -13,8 +13,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from retinue_core.rpc.channel import MESSAGE_LIMIT
@@ -39,7 +38,7 @@ class Server:
     def __init__(self, address: str, door: Door) -> None:
         self._server = grpc.aio.server(interceptors=[door], options=_OPTIONS)
         self._address = address
-        self._health = HealthServicer()
+        self._health = health.aio.HealthServicer()
         self._names = [reflection.SERVICE_NAME, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
         self.port = 0
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -75,25 +74,36 @@ class Server:
     ) -> None:
         """Serve until SIGTERM or SIGINT, then drain.
 
-        `loops` run meanwhile; one that fails ends the process, which is then started anew. `drain` runs before the
-        last calls are waited for, for streams that would not end alone; `grace` is in seconds.
+        `loops` run meanwhile; one that fails ends the process, which is then started anew. `drain` runs while the
+        last calls are waited for, for streams that would not end alone; `grace` bounds both, in seconds.
         """
         stop = stop_signal()
         await self.start()
-        async with asyncio.TaskGroup() as group:
-            running = [group.create_task(loop()) for loop in loops]
-            await stop.wait()
-            log.info("draining")
-            await self._health.enter_graceful_shutdown()
-            if drain is not None:
-                await drain()
-            await self._server.stop(grace)
-            for task in running:
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                running = [group.create_task(loop()) for loop in loops]
+                await stop.wait()
+                log.info("draining")
+                await self._drain(drain, grace)
+                for task in running:
+                    task.cancel()
+        finally:
+            await self._server.stop(0)
+
+    async def _drain(self, drain: Callable[[], Awaitable[None]] | None, grace: float) -> None:
+        await self._health.enter_graceful_shutdown()
+        stopping = asyncio.create_task(self._server.stop(grace))
+        if drain is not None:
+            try:
+                async with asyncio.timeout(grace):
+                    await drain()
+            except TimeoutError:
+                log.warning("the drain was cut off after %g seconds", grace)
+        await stopping
 
 
 def stop_signal() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set. A second signal is the operating system's business."""
+    """An event that SIGTERM and SIGINT set. A second signal changes nothing: the drain is bounded anyway."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
