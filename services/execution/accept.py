@@ -45,6 +45,7 @@ class Wish:
     conversation_id: str = ""
     project_id: str = ""
     metadata_json: str = ""
+    idempotency_key: str = ""
 
 
 class Acceptor:
@@ -92,6 +93,7 @@ class Acceptor:
             conversation_id=wish.conversation_id,
             project_id=wish.project_id,
             metadata_json=wish.metadata_json,
+            idempotency_key=wish.idempotency_key,
             traceparent=telemetry.current(),
             last_sequence=1,
         )

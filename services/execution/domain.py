@@ -156,6 +156,7 @@ class Execution:
     traceparent: str = ""
     metadata_json: str = ""
     waiting_for: str = ""
+    idempotency_key: str = ""
     started_at: datetime | None = None
     completed_at: datetime | None = None
 

@@ -15,7 +15,7 @@ from retinue_core.errors import Problem, RetinueError, invalid, not_found, preco
 from retinue_core.filters import one_of, parse_filter, text_value
 from retinue_core.identity import Identity
 from retinue_core.pages import page_key, page_size, page_token
-from retinue_core.rpc.call import caller
+from retinue_core.rpc.call import caller, idempotency_key
 from services.execution.accept import Acceptor, Wish
 from services.execution.clients import Reservations
 from services.execution.convert import cancelled_entry, from_execution, from_stored, to_new_entry
@@ -68,6 +68,8 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         """Accept an execution, and wait for its end if the caller wants to."""
         wait = _seconds(request.wait)
         time_allowed(TimeLimits(), wait, 0.0, inline=False)
+        if known := await self._known():
+            return pb.CreateExecutionResponse(execution=from_execution(known))
         execution, resolved, seconds = await self._acceptor.plan(caller(), _wish(request, inline=False))
         async with self._feed.follow(execution.id) as follower:
             execution = await self._acceptor.accept(execution, resolved, seconds)
@@ -161,6 +163,12 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         logs, more = _page(found, request.page_size, request.page_token, *asked)
         return pb.ListLogsResponse(logs=logs, next_page_token=more)
 
+    async def _known(self) -> Execution | None:
+        """The execution that this request started before, when the process died before it could say so."""
+        if not (key := idempotency_key()):
+            return None
+        return await self._executions.by_key(caller().organization_id, caller().subject, key)
+
     async def _find(self, execution_id: str) -> Execution:
         """An execution that the caller may see: one's own, or any of the organisation for its administrators."""
         identity = caller()
@@ -219,6 +227,7 @@ def _wish(request: pb.CreateExecutionRequest | pb.ExecuteRequest, *, inline: boo
         conversation_id=request.conversation_id,
         project_id=request.project_id,
         metadata_json=orjson.dumps(metadata).decode() if metadata else "",
+        idempotency_key=idempotency_key(),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from retinue.execution.v1 import execution_pb2, worker_pb2
 from retinue_core.errors import not_found
 from services.execution.convert import JournalEntry, change_of, from_stored
-from services.execution.domain import Execution, fold
+from services.execution.domain import Execution, Status, fold
 from services.execution.feed import Committed, Feed, Follower, News
 from services.execution.narrate import Event, Narrator
 from services.execution.store import Executions, Journals
@@ -34,6 +34,7 @@ class Watcher:
 
         Returns it as it is then. `follower` follows it since before it was accepted.
         """
+        queued = execution.status is Status.PENDING
         try:
             async with asyncio.timeout(seconds):
                 while not execution.status.ended:
@@ -41,7 +42,8 @@ class Watcher:
                     execution = _folded(execution, news) if news else await self._row(execution)
         except TimeoutError:
             pass
-        return execution
+        # Who took it up, and when, is in no entry as the row has it.
+        return await self._row(execution) if queued else execution
 
     async def events(self, execution: Execution, after: int) -> AsyncGenerator[Event, None]:
         """Yield every event after a sequence, history first and then live, until the execution has ended."""

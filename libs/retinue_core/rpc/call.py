@@ -57,6 +57,12 @@ def request_id() -> str:
     return call.request_id if call else ""
 
 
+def idempotency_key() -> str:
+    """The key under which the request is made at most once; empty when it has none."""
+    call = _call.get()
+    return call.idempotency_key if call else ""
+
+
 def deadline_remaining() -> float | None:
     """Seconds that are left for the call; None when it has no deadline."""
     call = _call.get()

@@ -22,17 +22,18 @@ with i as (
         %(pools)s::text[], %(attempts)s::integer[], %(fences)s::bigint[], %(session_ids)s::uuid[],
         %(last_sequences)s::integer[], %(inputs)s::text[], %(conversation_ids)s::text[], %(project_ids)s::text[],
         %(traceparents)s::text[], %(metadatas)s::text[], %(creators)s::text[], %(waiting_fors)s::text[],
-        %(seconds)s::double precision[], %(created_bodies)s::bytea[], %(started_bodies)s::bytea[])
+        %(idempotency_keys)s::text[], %(seconds)s::double precision[], %(created_bodies)s::bytea[], %(started_bodies)s::bytea[])
     as i(id, organization_id, agent_id, agent_name, agent_version, spec_digest, status, priority, pool, attempt,
         fence, session_id, last_sequence, input_json, conversation_id, project_id, traceparent, metadata_json,
-        created_by, waiting_for, seconds, created_body, started_body))
+        created_by, waiting_for, idempotency_key, seconds, created_body, started_body))
 , e as (
     insert into executions (id, organization_id, agent_id, agent_name, agent_version, spec_digest, status, priority,
         pool, attempt, fence, session_id, last_sequence, input_json, conversation_id, project_id, traceparent,
-        metadata_json, created_by, waiting_for, deadline_at, started_at)
+        metadata_json, created_by, waiting_for, idempotency_key, deadline_at, started_at)
     select id, organization_id, agent_id, agent_name, agent_version, spec_digest, status, priority, pool, attempt,
         fence, session_id, last_sequence, input_json, conversation_id, project_id, traceparent, metadata_json,
-        created_by, waiting_for, now() + seconds * interval '1 second', case when attempt > 0 then now() end
+        created_by, waiting_for, idempotency_key, now() + seconds * interval '1 second',
+        case when attempt > 0 then now() end
     from i on conflict (id) do nothing)
 , j as (
     insert into journal (execution_id, sequence, organization_id, kind, body)
@@ -93,6 +94,12 @@ with b as (
 )
 
 _GET = f"select {COLUMNS} from executions where id = %(id)s"
+_BY_KEY = f"""
+select {COLUMNS} from executions
+where organization_id = %(organization_id)s and created_by = %(created_by)s and idempotency_key = %(key)s
+    and idempotency_key <> '' and created_at > now() - interval '24 hours'
+order by id desc limit 1
+"""
 _LIST = sql.SQL("select {columns} from executions where {conditions} order by {order} limit {limit}")
 
 
@@ -139,6 +146,12 @@ class Executions:
     async def get(self, scope: str, execution_id: str) -> Execution | None:
         """Read one execution; `scope` is an organisation or EVERY_ORGANIZATION."""
         rows = await self._database.statement(scope, _GET, {"id": execution_id})
+        return to_execution(rows[0]) if rows else None
+
+    async def by_key(self, organization_id: str, created_by: str, key: str) -> Execution | None:
+        """The execution that a user started under an idempotency key within a day."""
+        parameters = {"organization_id": organization_id, "created_by": created_by, "key": key}
+        rows = await self._database.statement(organization_id, _BY_KEY, parameters)
         return to_execution(rows[0]) if rows else None
 
     async def page(
@@ -219,6 +232,7 @@ def _creating(items: Sequence[NewExecution], outbox_id: str) -> dict[str, Any]:
         "metadatas": [execution.metadata_json for execution in executions],
         "creators": [execution.created_by for execution in executions],
         "waiting_fors": [execution.waiting_for for execution in executions],
+        "idempotency_keys": [execution.idempotency_key for execution in executions],
         "seconds": [item.seconds for item in items],
         "created_bodies": [item.created_body for item in items],
         "started_bodies": [item.started_body for item in items],

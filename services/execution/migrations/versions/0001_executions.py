@@ -49,6 +49,7 @@ create table executions (
     metadata_json text not null default '',
     created_by text not null,
     waiting_for text not null default '',
+    idempotency_key text not null default '',
     created_at timestamptz not null default now(),
     available_at timestamptz not null default now(),
     deadline_at timestamptz not null,
@@ -64,6 +65,8 @@ _INDEXES = (
     "create index executions_by_organization on executions (organization_id, id)",
     "create index executions_by_agent on executions (organization_id, agent_id, id)",
     "create index executions_by_creator on executions (organization_id, created_by, id)",
+    "create index executions_by_idempotency_key on executions (organization_id, created_by, idempotency_key)"
+    " where idempotency_key <> ''",
     "create index executions_by_conversation on executions (organization_id, conversation_id, id)"
     " where conversation_id <> ''",
     "create index executions_by_project on executions (organization_id, project_id, id) where project_id <> ''",
