@@ -1,0 +1,149 @@
+"""Where the suite is and who calls it: from the environment, a profile, or the `dev.env` of a local suite.
+
+Owns the order in which these are asked, and the profiles that `retinue login` keeps. It refuses to read a profile that
+others could have written or can read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retinue_core.config import address
+from retinue_core.errors import Kind, Problem, RetinueError
+from retinue_core.files import write_private
+
+ROOMS = ("access", "agent", "version", "quota", "execution")
+"""The services that a client calls, each at an address of its own."""
+
+_VARIABLES = {f"RETINUE_{room.upper()}_ADDR": room for room in ROOMS}
+_TLS = "https://"
+_LOGIN = "Run `retinue login`, or set RETINUE_TOKEN."
+_START = "Start a suite with `make run`, run `retinue login`, or set RETINUE_ADDR."
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How the suite is reached.
+
+    `addresses` holds `host:port`, or `https://host:port` for TLS, by service; the one under the empty name serves
+    those that are not named. `ca` is a PEM file with the authorities to trust instead of the system's. `source` says
+    in words where all this was found.
+    """
+
+    addresses: Mapping[str, str]
+    token: str = field(default="", repr=False)
+    ca: str = ""
+    source: str = "the arguments"
+
+    def address(self, room: str) -> str:
+        """The address of a service. Raises NOT_CONFIGURED."""
+        found = self.addresses.get(room) or self.addresses.get("")
+        if not found:
+            raise not_configured(f"Nothing says where the {room} service is.", _START)
+        return found
+
+
+def not_configured(message: str, *actions: str) -> RetinueError:
+    """The error of a client that does not know where to go or who it is."""
+    return RetinueError(Kind.UNAUTHENTICATED, "NOT_CONFIGURED", message, actions=actions)
+
+
+def check_address(text: str) -> str:
+    """Return `host:port` or `https://host:port` as it is. Raises INVALID_CONFIGURATION."""
+    try:
+        return _TLS + address(text.removeprefix(_TLS)) if text.startswith(_TLS) else address(text)
+    except ValueError as reason:
+        raise RetinueError(
+            Kind.INVALID_ARGUMENT,
+            "INVALID_CONFIGURATION",
+            f"{text!r} is not an address: {reason}, or like https://host:port.",
+            problems=(Problem("address", str(reason)),),
+        ) from None
+
+
+def find_connection(environment: Mapping[str, str], *, start: Path | None = None, profile: str = "") -> Connection:
+    """Find the suite.
+
+    The environment comes first (RETINUE_ADDR for all services, RETINUE_<SERVICE>_ADDR for one, RETINUE_TOKEN,
+    RETINUE_CA); what it leaves open is taken from the profile (RETINUE_PROFILE, or the one named `default`), and
+    without a profile from `$RETINUE_HOME/dev.env`, or from `.retinue/dev.env` in the folder `start` or above it.
+    """
+    told = _told(environment)
+    name = profile or environment.get("RETINUE_PROFILE", "")
+    stored, source = _stored(environment, name, start)
+    found = {**stored, **told}
+    addresses = {room: found[room] for room in ("", *ROOMS) if found.get(room)}
+    if "" in told:
+        # One address for all of them in the environment outranks several that were stored.
+        addresses = {room: place for room, place in addresses.items() if room in told}
+    return Connection(
+        {room: check_address(place) for room, place in addresses.items()},
+        found.get("token", ""),
+        found.get("ca", ""),
+        "the environment" if {"token", *addresses} <= set(told) or not stored else source,
+    )
+
+
+def _told(variables: Mapping[str, str]) -> dict[str, str]:
+    names = {"RETINUE_ADDR": "", "RETINUE_TOKEN": "token", "RETINUE_CA": "ca", **_VARIABLES}
+    return {key: variables[name] for name, key in names.items() if variables.get(name)}
+
+
+def _stored(environment: Mapping[str, str], profile: str, start: Path | None) -> tuple[dict[str, str], str]:
+    path = profile_path(profile or "default", environment)
+    if profile or path.exists():
+        return _told(read_profile(path)), f"the profile {path}"
+    found = find_dev_env(environment, start or Path.cwd())
+    return (_told(_pairs(found.read_text())), str(found)) if found else ({}, "")
+
+
+def find_dev_env(environment: Mapping[str, str], start: Path) -> Path | None:
+    """The `dev.env` of a suite that runs here, if there is one."""
+    if home := environment.get("RETINUE_HOME", ""):
+        candidates = [Path(home) / "dev.env"]
+    else:
+        candidates = [folder / ".retinue" / "dev.env" for folder in (start, *start.parents)]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def profile_path(name: str, environment: Mapping[str, str]) -> Path:
+    """Where a profile is kept: `$XDG_CONFIG_HOME/retinue/<name>.env`, `~/.config` where that is unset."""
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise RetinueError(
+            Kind.INVALID_ARGUMENT,
+            "INVALID_CONFIGURATION",
+            f"{name!r} is not a name for a profile: use letters and digits.",
+        )
+    base = environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME") or Path.home()) / ".config"
+    return Path(base) / "retinue" / f"{name}.env"
+
+
+def read_profile(path: Path) -> dict[str, str]:
+    """Read a profile. Raises NOT_CONFIGURED when there is none, or when others may read it."""
+    try:
+        mode, text = path.stat(), path.read_text()
+    except OSError as error:
+        raise not_configured(f"The profile {path} cannot be read: {error.strerror}.", _LOGIN) from None
+    if mode.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or mode.st_uid != os.getuid():
+        raise not_configured(
+            f"The profile {path} holds a token and is open to others.", f"Run `chmod 600 {path}`, and make it your own."
+        )
+    return _pairs(text)
+
+
+def write_profile(path: Path, connection: Connection) -> None:
+    """Keep a connection as a profile that only its owner can read."""
+    variables = {room: name for name, room in _VARIABLES.items()} | {"": "RETINUE_ADDR"}
+    lines = {variables[room]: place for room, place in connection.addresses.items()}
+    lines |= {"RETINUE_TOKEN": connection.token} | ({"RETINUE_CA": connection.ca} if connection.ca else {})
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(path, "".join(f"{name}={value}\n" for name, value in lines.items()).encode())
+
+
+def _pairs(text: str) -> dict[str, str]:
+    lines = (line.strip() for line in text.splitlines())
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
