@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span as OtelSpan
     from opentelemetry.trace import Tracer
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 Attributes = Mapping[str, str | bool | int | float | list[str]]
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
+_CLOSING = 2.0  # seconds that a receiver is given to take the last spans
 _current: ContextVar[str] = ContextVar("traceparent", default="")
 
 
@@ -79,9 +82,11 @@ class Telemetry:
 
     def __init__(self, service: str, *, endpoint: str = "") -> None:
         self._provider: TracerProvider | None = None
+        self._exporter: OTLPSpanExporter | None = None
         self._tracer: Tracer | None = None
         if endpoint:
-            self._provider = _provider(service, endpoint)
+            self._exporter = _exporter(endpoint)
+            self._provider = _provider(service, self._exporter)
             self._tracer = self._provider.get_tracer("retinue")
 
     @property
@@ -115,8 +120,11 @@ class Telemetry:
         with tracer.start_as_current_span(
             name, context=_context(parent), kind=SpanKind[kind], attributes=attributes
         ) as otel:
-            context = otel.get_span_context()
-            traceparent = f"00-{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}-01"
+            own = otel.get_span_context()
+            traceparent = parent
+            if own.is_valid:
+                ids = f"{format_trace_id(own.trace_id)}-{format_span_id(own.span_id)}"
+                traceparent = f"00-{ids}-{own.trace_flags:02x}"
             token = _current.set(traceparent)
             try:
                 yield Span(traceparent, otel)
@@ -124,9 +132,15 @@ class Telemetry:
                 _current.reset(token)
 
     def close(self) -> None:
-        """Send what is still held back."""
-        if self._provider is not None:
-            self._provider.shutdown()
+        """Send what is still held back, if the receiver takes it within two seconds."""
+        if self._provider is None or self._exporter is None:
+            return
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(_CLOSING)
+        if closing.is_alive():
+            self._exporter.shutdown()
+            closing.join(_CLOSING)
 
 
 def _context(traceparent: str) -> Context:
@@ -135,14 +149,18 @@ def _context(traceparent: str) -> Context:
     return TraceContextTextMapPropagator().extract({"traceparent": traceparent})
 
 
-def _provider(service: str, endpoint: str) -> TracerProvider:
+def _exporter(endpoint: str) -> OTLPSpanExporter:
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https"))
+
+
+def _provider(service: str, exporter: OTLPSpanExporter) -> TracerProvider:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     resource = Resource.create({"service.name": f"retinue-{service}", "service.namespace": "retinue"})
     provider = TracerProvider(resource=resource)
-    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https"))
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
