@@ -55,15 +55,17 @@ def invalid_configuration(problems: list[Problem]) -> RetinueError:
 
 def positive(text: str) -> int:
     """Parse a whole number above zero."""
-    value = int(text)
-    if value <= 0:
-        raise ValueError("it must be above zero")
-    return value
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise ValueError("it must be a whole number above zero")
+    return int(text)
 
 
 def seconds(text: str) -> float:
     """Parse a length of time in seconds, above zero."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
         raise ValueError("it must be a number of seconds above zero")
     return value
@@ -72,9 +74,17 @@ def seconds(text: str) -> float:
 def address(text: str) -> str:
     """Parse `host:port`."""
     host, separator, port = text.rpartition(":")
-    if not separator or not host or not port.isdigit() or int(port) > 65535:
+    number = int(port) if port.isascii() and port.isdecimal() else -1
+    if not separator or not host or not 0 <= number <= 65_535:
         raise ValueError("it must look like host:port")
     return text
+
+
+def log_level(text: str) -> str:
+    """Parse the name of a log level, in whatever case."""
+    if text.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ValueError("it must be DEBUG, INFO, WARNING or ERROR")
+    return text.upper()
 
 
 def words(text: str) -> tuple[str, ...]:

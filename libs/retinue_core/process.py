@@ -17,13 +17,21 @@ from pathlib import Path
 import uvloop
 
 from retinue_core import telemetry
-from retinue_core.config import address, setting
+from retinue_core.config import address, load, log_level, setting
 from retinue_core.errors import RetinueError
 from retinue_core.identity import Signer, Verifier
 from retinue_core.rpc.access import exchange_at
 from retinue_core.rpc.door import Door
 from retinue_core.rpc.idempotency import Answers
 from retinue_core.rpc.tokens import TokenCache
+
+
+_LOG_LEVEL = ("RETINUE_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LogSettings:
+    level: str = setting(*_LOG_LEVEL, default="INFO", parse=log_level)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +44,7 @@ class ServiceSettings:
     otlp_endpoint: str = setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT", "Where traces go by OTLP over gRPC; nowhere when unset.", default=""
     )
-    log_level: str = setting("RETINUE_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR.", default="INFO")
+    log_level: str = setting(*_LOG_LEVEL, default="INFO", parse=log_level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +71,11 @@ def common(
     return Common(Signer.read(room, settings.identity_key), verifier, spans, door)
 
 
-def run(main: Coroutine[None, None, None], *, log_level: str = "") -> None:
+def run(main: Coroutine[None, None, None]) -> None:
     """Run a service's main coroutine to its end on uvloop."""
-    level = (log_level or os.environ.get("RETINUE_LOG_LEVEL", "INFO")).upper()
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     try:
+        level = load(_LogSettings, os.environ).level
+        logging.basicConfig(level=level, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
         uvloop.run(main)
     except RetinueError as error:
         sys.exit(f"error: {error.message}")
@@ -75,3 +83,5 @@ def run(main: Coroutine[None, None, None], *, log_level: str = "") -> None:
         sys.exit(f"error: {error}")
     except (asyncio.CancelledError, KeyboardInterrupt):
         sys.exit(130)
+    finally:
+        main.close()
