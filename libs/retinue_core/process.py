@@ -25,7 +25,6 @@ from retinue_core.rpc.door import Door
 from retinue_core.rpc.idempotency import Answers
 from retinue_core.rpc.tokens import TokenCache
 
-
 _LOG_LEVEL = ("RETINUE_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR.")
 
 
