@@ -25,18 +25,21 @@ _Flush = Callable[[Sequence[Item]], Awaitable[Sequence["Result | Exception"]]]
 class Batcher(Generic[Item, Result]):
     """Runs `flush` over whatever has arrived, with a few batches under way at most.
 
-    There is no timer: an item that finds a free lane leaves at the next turn of the loop together with all that
-    arrived in the same turn, and otherwise with the next batch. So a lone caller does not wait, and a crowd shares.
+    An item that finds a free lane leaves at the next turn of the loop together with all that arrived in the same
+    turn, and otherwise with the next batch. So a lone caller does not wait, and a crowd shares. Behind a batch that
+    was shared, the next one gathers for `linger` seconds: where there was a crowd there will be one, and fewer and
+    larger batches cost less.
 
     `flush` gets the items and answers with one result, or exception, for each, in their order. An exception that it
     raises is given to every caller of the batch. It runs in a context of its own: a batch belongs to many calls, so
     none of them lends it its deadline, identity or trace. `limit` bounds a batch, `lanes` the batches under way.
     """
 
-    def __init__(self, flush: _Flush[Item, Result], *, limit: int = 500, lanes: int = 1) -> None:
+    def __init__(self, flush: _Flush[Item, Result], *, limit: int = 500, lanes: int = 1, linger: float = 0.0) -> None:
         self._flush = flush
         self._limit = limit
         self._free = lanes
+        self._linger = linger
         self._queue: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -76,7 +79,9 @@ class Batcher(Generic[Item, Result]):
 
     async def _run(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
-            results = await self._results([item for item, _ in batch])
+            _deliver(batch, await self._results([item for item, _ in batch]))
+            if self._linger and len(batch) > 1:
+                await asyncio.sleep(self._linger)
         except asyncio.CancelledError:
             # The loop ends: nobody will flush what is queued either.
             for _, future in (*batch, *self._queue):
@@ -85,13 +90,6 @@ class Batcher(Generic[Item, Result]):
             raise
         finally:
             self._free += 1
-        for (_, future), result in zip(batch, results, strict=True):
-            if future.done():
-                continue
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
         self._start()
 
     async def _results(self, items: list[Item]) -> Sequence[Result | Exception]:
@@ -103,3 +101,13 @@ class Batcher(Generic[Item, Result]):
             log.error("a batch of %d items was answered with %d results", len(items), len(results))
             return [internal()] * len(items)
         return results
+
+
+def _deliver(batch: list[tuple[Item, asyncio.Future[Result]]], results: Sequence[Result | Exception]) -> None:
+    for (_, future), result in zip(batch, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)

@@ -149,7 +149,7 @@ class Reservations:
         self._outbox = outbox
         self._owed = asyncio.Event()
         self.on_settled: Callable[[], None] = lambda: None
-        self._reserving: Batcher[Execution, quota_pb2.Grant] = Batcher(self._reserve, limit=500, lanes=2)
+        self._reserving: Batcher[Execution, quota_pb2.Grant] = Batcher(self._reserve, limit=500, linger=0.001)
         self._extending: Batcher[quota_service_pb2.ExtendRequest.Extension, quota_pb2.Grant] = Batcher(
             self._extend, limit=500, lanes=2
         )

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _SLOWEST = 1.0
+_LINGER = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ class Journal:
         self._executions = executions
         self._relay = relay
         self._ended = ended
-        self._appends: Batcher[Entries, bool] = Batcher(self._append, limit=1_000)
-        self._creations: Batcher[NewExecution, datetime] = Batcher(self._create, limit=500, lanes=2)
+        self._appends: Batcher[Entries, bool] = Batcher(self._append, limit=1_000, linger=_LINGER)
+        self._creations: Batcher[NewExecution, datetime] = Batcher(self._create, limit=500, linger=_LINGER)
 
     def append(self, entries: Entries) -> asyncio.Future[bool]:
         """Append; the result says whether they are in the journal, or refused because the fence is old."""

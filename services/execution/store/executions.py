@@ -22,7 +22,8 @@ with i as (
         %(pools)s::text[], %(attempts)s::integer[], %(fences)s::bigint[], %(session_ids)s::uuid[],
         %(last_sequences)s::integer[], %(inputs)s::text[], %(conversation_ids)s::text[], %(project_ids)s::text[],
         %(traceparents)s::text[], %(metadatas)s::text[], %(creators)s::text[], %(waiting_fors)s::text[],
-        %(idempotency_keys)s::text[], %(seconds)s::double precision[], %(created_bodies)s::bytea[], %(started_bodies)s::bytea[])
+        %(idempotency_keys)s::text[], %(seconds)s::double precision[],
+        %(created_bodies)s::bytea[], %(started_bodies)s::bytea[])
     as i(id, organization_id, agent_id, agent_name, agent_version, spec_digest, status, priority, pool, attempt,
         fence, session_id, last_sequence, input_json, conversation_id, project_id, traceparent, metadata_json,
         created_by, waiting_for, idempotency_key, seconds, created_body, started_body))
