@@ -124,8 +124,9 @@ class Service:
             self._tell(rest)
 
     def _tell(self, line: bytes) -> None:
-        self.last_line = line.decode("utf-8", "replace").rstrip()
-        self._say(self.name, self.last_line)
+        text = line.decode("utf-8", "replace").rstrip()
+        self.last_line = text or self.last_line
+        self._say(self.name, text)
 
     def _say(self, name: str, text: str) -> None:
         if self._output is not None:

@@ -128,11 +128,8 @@ class Supervisor:
         told = environment("access", facts, self._inherited)
         migration = Service("migrate", [sys.executable, "-m", "retinue_core.db.migrate"], told, None)
         if await migration.once():
-            raise unavailable(
-                f"{migration.last_line} Start PostgreSQL, correct RETINUE_DATABASE_URL, or unset it to use the "
-                "embedded one.",
-                code="DATABASE_UNAVAILABLE",
-            )
+            own = " Unset RETINUE_DATABASE_URL to use the embedded one." if self._settings.database_url else ""
+            raise unavailable(f"{migration.last_line}{own}", code="MIGRATION_FAILED")
 
     def _start(self, facts: Facts) -> None:
         for name, room in processes(self._settings.workers):

@@ -5,7 +5,7 @@ for it. A room's revisions are `services/<room>/migrations/versions/NNNN_<what>.
 its `env.py` calls `retinue_core.db.environment.run`. It refuses to go back: a schema newer than the code is left
 alone, since a rolling restart runs both side by side.
 
-`python -m retinue_core.db.migrate [ROOM...]` migrates the named rooms, or all.
+`python -m retinue_core.db.migrate [ROOM...]` migrates the named rooms, or all. PostgreSQL 16 is the oldest it knows.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import psycopg
 from psycopg import sql
 
 from retinue_core.config import load, setting
-from retinue_core.db.schema import role_name, schema_name
-from retinue_core.errors import RetinueError, unavailable
+from retinue_core.db.schema import EVERY_ORGANIZATION, SCOPE_SETTING, role_name, schema_name
+from retinue_core.errors import RetinueError, invalid, precondition, unavailable
 
 _LOG = logging.getLogger(__name__)
 _LOCK = 0x7265_7469_6E75_65  # "retinue"; the advisory lock that one migrating replica holds
@@ -56,7 +56,7 @@ def migrate_all(url: str, names: Sequence[str]) -> None:
     """
     scripts = {room: _scripts(room) for room in names}
     try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+        with _connect(url) as connection:
             if all(_current(connection, room) >= _newest(scripts[room]) for room in names):
                 return
             connection.execute(sql.SQL("set lock_timeout = {}").format(_LOCK_TIMEOUT))
@@ -69,8 +69,29 @@ def migrate_all(url: str, names: Sequence[str]) -> None:
                     _grant(connection, room)
                     _LOG.info("schema %s is at revision %s", schema_name(room), _newest(scripts[room]))
     except psycopg.OperationalError as error:
-        reason = " ".join(str(error).split())
-        raise unavailable(f"The database cannot be reached: {reason}", code="DATABASE_UNAVAILABLE") from error
+        raise unavailable(
+            f"The database cannot be reached: {_one_line(error)} Start it, or correct RETINUE_DATABASE_URL.",
+            code="DATABASE_UNAVAILABLE",
+        ) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise precondition(
+            "DATABASE_FORBIDDEN",
+            f"The user of RETINUE_DATABASE_URL may not do what migrations do: {_one_line(error)} "
+            "Give it CREATEROLE, and CREATE on the database.",
+        ) from error
+
+
+def _connect(url: str) -> psycopg.Connection:
+    try:
+        return psycopg.connect(url, autocommit=True, connect_timeout=5)
+    except psycopg.ProgrammingError:
+        # The text holds a password, perhaps; it is not repeated.
+        raise invalid("RETINUE_DATABASE_URL is not the URL of a PostgreSQL database.") from None
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _scripts(room: str) -> Path:
@@ -103,8 +124,10 @@ def _prepare(connection: psycopg.Connection, room: str) -> None:
     role, schema = sql.Identifier(role_name(room)), sql.Identifier(schema_name(room))
     if not connection.execute("select 1 from pg_roles where rolname = %s", [role_name(room)]).fetchone():
         connection.execute(sql.SQL("create role {} nologin").format(role))
+    row = connection.execute("select pg_has_role(%s, 'set')", [role_name(room)]).fetchone()
+    if not row or not row[0]:
+        connection.execute(sql.SQL("grant {} to current_user").format(role))
     for statement in (
-        "grant {role} to current_user",
         "create schema if not exists {schema}",
         "grant usage on schema {schema} to {role}",
     ):
@@ -116,7 +139,8 @@ def _upgrade(url: str, room: str, scripts: Path) -> None:
     from alembic.config import Config
     from sqlalchemy import NullPool, create_engine
 
-    options = f"-c search_path={schema_name(room)}"
+    # An owner that is no superuser is bound by row-level security too, and a migration may have to change rows.
+    options = f"-c search_path={schema_name(room)} -c {SCOPE_SETTING}={EVERY_ORGANIZATION}"
     engine = create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(url, options=options), poolclass=NullPool
     )

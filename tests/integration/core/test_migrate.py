@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from retinue_core.db import migrate
 from retinue_core.db.migrate import rooms
+from retinue_core.embedded import EmbeddedPostgres
 from retinue_core.errors import RetinueError
 
 
@@ -73,6 +75,39 @@ def test_a_role_sees_no_other_room(probe_url: str) -> None:
 def test_an_unreachable_database_is_one_clear_error(probe_room: Path) -> None:
     with pytest.raises(RetinueError, match="cannot be reached"):
         migrate("postgresql://nobody@127.0.0.1:1/nothing", "probe")
+
+
+def test_a_url_that_is_none_is_refused_without_repeating_it(probe_room: Path) -> None:
+    with pytest.raises(RetinueError) as caught:
+        migrate("secret-password", "probe")
+    assert "secret-password" not in caught.value.message
+
+
+class TestOrdinaryUser:
+    """An operator's database user is no superuser: it may create roles, and schemas in its database."""
+
+    @pytest.fixture
+    def server(self, tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+        server = EmbeddedPostgres(tmp_path / "postgres")
+        server.start()
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("create role operator login")
+        yield server
+        server.stop()
+
+    def test_it_migrates_and_rooms_work(self, server: EmbeddedPostgres, probe_room: Path, second_revision: str) -> None:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("alter role operator createrole; grant create on database retinue to operator")
+        url = server.url.replace("postgres@", "operator@")
+        for _ in range(2):
+            migrate(url, "probe")
+        assert revision(url) == second_revision
+        with psycopg.connect(url, options="-c role=retinue_probe -c search_path=retinue_probe") as connection:
+            assert connection.execute("select count(*) from things").fetchone() == (0,)
+
+    def test_without_the_right_it_is_told_which_is_missing(self, server: EmbeddedPostgres, probe_room: Path) -> None:
+        with pytest.raises(RetinueError, match="Give it CREATEROLE"):
+            migrate(server.url.replace("postgres@", "operator@"), "probe")
 
 
 def test_every_migration_of_the_suite_has_its_revision_in_its_name() -> None:

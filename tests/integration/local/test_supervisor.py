@@ -188,6 +188,7 @@ def test_an_unreachable_database_is_one_clear_line(tmp_path: Path, database_url:
     said = refused(tmp_path, "postgresql://somebody@127.0.0.1:1/nothing", nats_url)
     assert "cannot be reached" in said
     assert "correct RETINUE_DATABASE_URL" in said
+    assert "Unset RETINUE_DATABASE_URL" in said
     assert said.count("\n") == 0
 
 
