@@ -28,6 +28,7 @@ from retinue_core.errors import unavailable
 Connection = AsyncConnection[DictRow]
 """A connection inside a transaction; rows are dictionaries unless a cursor says otherwise."""
 
+Pool = AsyncConnectionPool[Connection]
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 _STATEMENT_TIMEOUT = "30s"
@@ -43,28 +44,21 @@ class Database:
     ) -> None:
         """Describe the pool; `acquire_timeout` is how many seconds a caller waits for a connection at most."""
         self._acquire_timeout = acquire_timeout
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            url,
-            kwargs=connection_arguments(url, room),
-            connection_class=AsyncConnection[DictRow],
-            min_size=min_size,
-            max_size=max_size,
-            max_waiting=64 * max_size,
-            timeout=acquire_timeout,
-            reconnect_timeout=_RECONNECT_SECONDS,
-            # A pool that gives up would only try again for the next caller; those who wait now want it to go on.
-            reconnect_failed=AsyncConnectionPool.check,
-            open=False,
-            name=room,
-        )
+        self._pool = _pool(connection_arguments(url, room), url, room, min_size, max_size)
+        # Background work over all organisations has connections of its own, which begin in that scope: there a
+        # statement needs no transaction around it, and nothing that serves a caller ever gets one of them.
+        every = connection_arguments(url, room, EVERY_ORGANIZATION)
+        self._every = _pool(every, url, f"{room}-every", 0, max_size)
 
     async def open(self) -> None:
         """Start connecting; a database that is down is no error yet, so that services may start in any order."""
         await self._pool.open()
+        await self._every.open()
 
     async def close(self) -> None:
         """Close all connections."""
         await self._pool.close()
+        await self._every.close()
 
     async def ping(self) -> None:
         """Ask the database for a sign of life; raises DATABASE_UNAVAILABLE."""
@@ -85,9 +79,13 @@ class Database:
 
         `organization_id` may be EVERY_ORGANIZATION. For the paths where a round trip more is felt.
         """
-        scope = organization_id if organization_id == EVERY_ORGANIZATION else str(UUID(organization_id))
         text = query.encode() if isinstance(query, str) else query
-        async with self._checked_out() as connection:
+        if organization_id == EVERY_ORGANIZATION:
+            async with self._checked_out(self._every) as connection:
+                cursor = await connection.execute(text, parameters)
+                return await cursor.fetchall() if cursor.description else []
+        scope = str(UUID(organization_id))
+        async with self._checked_out(self._pool) as connection:
             async with connection.pipeline():
                 await connection.execute(b"BEGIN", prepare=False)
                 await connection.execute(_setting(scope), prepare=False)
@@ -98,51 +96,68 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def _transaction(self, opening: bytes) -> AsyncIterator[Connection]:
-        async with self._checked_out(opening) as connection:
+        async with self._checked_out(self._pool, opening) as connection:
             yield connection
             ending = await connection.execute(b"COMMIT", prepare=False)
             _refuse_silent_rollback(ending.statusmessage)
 
     @contextlib.asynccontextmanager
-    async def _checked_out(self, opening: bytes | None = None) -> AsyncIterator[Connection]:
+    async def _checked_out(self, pool: Pool, opening: bytes | None = None) -> AsyncIterator[Connection]:
         with _typed_errors():
-            connection = await self._acquire(opening)
+            connection = await self._acquire(pool, opening)
             try:
                 yield connection
             finally:
-                await self._give_back(connection)
+                await _give_back(pool, connection)
 
-    async def _acquire(self, opening: bytes | None) -> Connection:
+    async def _acquire(self, pool: Pool, opening: bytes | None) -> Connection:
         """Take a connection and open the transaction on it, passing over those a restart has broken."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._acquire_timeout
         while True:
-            connection = await self._pool.getconn(timeout=deadline - loop.time())
+            connection = await pool.getconn(timeout=deadline - loop.time())
             try:
                 # An idle connection has nothing to read, unless it is the server's farewell.
                 if opening or _readable(connection):
                     await connection.execute(opening or b"", prepare=False)
             except psycopg.OperationalError:
-                await self._pool.putconn(connection)
+                await pool.putconn(connection)
                 if not connection.closed:
                     raise
             except BaseException:
-                await self._pool.putconn(connection)
+                await pool.putconn(connection)
                 raise
             else:
                 return connection
 
-    async def _give_back(self, connection: Connection) -> None:
-        try:
-            if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
-                with contextlib.suppress(psycopg.Error):
-                    await connection.execute(b"ROLLBACK", prepare=False)
-        finally:
-            await self._pool.putconn(connection)
+
+async def _give_back(pool: Pool, connection: Connection) -> None:
+    try:
+        if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            with contextlib.suppress(psycopg.Error):
+                await connection.execute(b"ROLLBACK", prepare=False)
+    finally:
+        await pool.putconn(connection)
 
 
-def connection_arguments(url: str, room: str) -> dict[str, Any]:
-    """Return how a room connects: as its role, in its schema, with every wait bounded."""
+def _pool(arguments: dict[str, Any], url: str, name: str, min_size: int, max_size: int) -> Pool:
+    return AsyncConnectionPool(
+        url,
+        kwargs=arguments,
+        connection_class=AsyncConnection[DictRow],
+        min_size=min_size,
+        max_size=max_size,
+        max_waiting=64 * max_size,
+        reconnect_timeout=_RECONNECT_SECONDS,
+        # A pool that gives up would only try again for the next caller; those who wait now want it to go on.
+        reconnect_failed=AsyncConnectionPool.check,
+        open=False,
+        name=name,
+    )
+
+
+def connection_arguments(url: str, room: str, scope: str = "") -> dict[str, Any]:
+    """Return how a room connects: as its role, in its schema, with every wait bounded, and in a scope or in none."""
     settings = {
         "role": role_name(room),
         "search_path": schema_name(room),
@@ -151,8 +166,12 @@ def connection_arguments(url: str, room: str) -> dict[str, Any]:
         # A young table has no statistics, and a plan that was made for it stays when it has grown: it must not be to
         # read the whole table. And no statement here is long enough to be worth compiling.
         "enable_seqscan": "off",
+        # Statements are made so that one plan serves all parameters; planning costs more than most of them.
+        "plan_cache_mode": "force_generic_plan",
         "jit": "off",
     }
+    if scope:
+        settings[SCOPE_SETTING] = scope
     given = str(conninfo_to_dict(url).get("options") or "")
     return {
         "options": " ".join([given, *(f"-c {name}={value}" for name, value in settings.items())]).strip(),

@@ -130,9 +130,10 @@ async def test_a_cancelled_query_does_not_poison_the_pool(database: Database, pr
 
 
 async def test_waiting_for_a_connection_is_bounded(database: Database) -> None:
+    organization_id = str(uuid4())
     async with database.system(), database.system():
         with pytest.raises(RetinueError) as caught:
-            await database.ping()
+            await database.statement(organization_id, "select 1")
     assert (caught.value.kind, caught.value.code) == (Kind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
     await database.ping()
 
