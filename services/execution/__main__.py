@@ -47,7 +47,7 @@ async def main() -> None:
         versions = Versions(settings.version_address, parts.signer, events)
         reservations = Reservations(settings.quota_address, parts.signer, outbox)
         relay = Relay(events, feed, outbox, journals, executions)
-        journal = Journal(journals, executions, relay, reservations.owed)
+        journal = Journal(journals, executions, relay, reservations.owe)
         dispatcher = Dispatcher(matcher, holding, journals, executions, relay, reservations)
         reservations.on_settled = dispatcher.settled
         recovery = Recovery(settings, events, matcher, holding, executions, relay, reservations)

@@ -29,6 +29,8 @@ from services.execution.store.outbox import Owed
 log = logging.getLogger(__name__)
 
 _CACHED = 10_000
+_MOST_OWED = 10_000
+_LEFT_BEHIND = 0.5
 _FRESH = 30.0
 _FRESH_BLIND = 1.0  # while no event could tell of a change
 _DRAFT = "draft"
@@ -147,7 +149,10 @@ class Reservations:
         self._peer = Peer(address, signer, service)
         self._stub = quota_service_pb2_grpc.QuotaServiceStub(self._peer.channel)
         self._outbox = outbox
-        self._owed = asyncio.Event()
+        self._owed: list[Owed] = []
+        self._settled: list[str] = []
+        self._looking = False
+        self._some = asyncio.Event()
         self.on_settled: Callable[[], None] = lambda: None
         self._reserving: Batcher[Execution, quota_pb2.Grant] = Batcher(self._reserve, limit=500, linger=0.001)
         self._extending: Batcher[quota_service_pb2.ExtendRequest.Extension, quota_pb2.Grant] = Batcher(
@@ -162,30 +167,48 @@ class Reservations:
         """Ask for more budget."""
         return await self._extending.submit(extension)
 
-    def owed(self) -> None:
-        """Say that something is to be settled."""
-        self._owed.set()
+    def owe(self, owed: Sequence[Owed]) -> None:
+        """Settle in a moment what was left. What is lost here is found by the sweep."""
+        if len(self._owed) < _MOST_OWED:
+            self._owed += owed
+            self._some.set()
+
+    def look(self) -> None:
+        """Settle what a statement just left in the outbox."""
+        self._looking = True
+        self._some.set()
 
     async def run(self) -> None:
         """Settle what is owed, for ever."""
         while True:
-            await self._owed.wait()
+            await self._some.wait()
             await asyncio.sleep(_LINGER)
-            self._owed.clear()
+            self._some.clear()
+            owed, self._owed = self._owed, []
+            looking, self._looking = self._looking, False
             try:
-                while await self.sweep(0.0):
-                    pass
+                if owed:
+                    await self._book(owed)
+                if looking:
+                    await self.sweep(0.0)
             except RetinueError as error:
                 log.info("settlements wait: %s", error)
 
-    async def sweep(self, age: float) -> int:
-        """Settle what has been owed for some seconds; returns how many."""
-        owed = await self._outbox.unsettled(age)
-        if owed:
-            await self.settle(owed)
-            await self._outbox.settled([item.reservation_id for item in owed])
-            self.on_settled()
-        return len(owed)
+    async def sweep(self, age: float = _LEFT_BEHIND) -> None:
+        """Settle what has been in the outbox for `age` seconds."""
+        if owed := await self._outbox.unsettled(age):
+            await self._book(owed)
+
+    async def forget(self) -> None:
+        """Take what was settled out of the outbox, much at a time."""
+        settled, self._settled = self._settled, []
+        if settled:
+            await self._outbox.settled(settled)
+
+    async def _book(self, owed: Sequence[Owed]) -> None:
+        await self.settle(owed)
+        self._settled += [item.reservation_id for item in owed]
+        self.on_settled()
 
     async def settle(self, owed: Sequence[Owed]) -> None:
         """Book what reservations came to. Booking one again changes nothing."""

@@ -23,6 +23,7 @@ from services.execution.relay import Relay
 from services.execution.store import Executions, Journals
 from services.execution.store.executions import NewExecution
 from services.execution.store.journal import Append, Appended, new_outbox_id
+from services.execution.store.outbox import Owed
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +45,13 @@ class Entries:
 class Journal:
     """Writes journals. Appends of one execution are committed in the order they were handed in."""
 
-    def __init__(self, journals: Journals, executions: Executions, relay: Relay, ended: Callable[[], None]) -> None:
+    def __init__(
+        self, journals: Journals, executions: Executions, relay: Relay, owed: Callable[[Sequence[Owed]], None]
+    ) -> None:
         self._journals = journals
         self._executions = executions
         self._relay = relay
-        self._ended = ended
+        self._owed = owed
         self._appends: Batcher[Entries, bool] = Batcher(self._append, limit=1_000, linger=_LINGER)
         self._creations: Batcher[NewExecution, datetime] = Batcher(self._create, limit=500, linger=_LINGER)
 
@@ -93,16 +96,17 @@ class Journal:
         appends = [_to_append(entries) for _, entries in groups]
         answers = await until_known(lambda: self._journals.append(appends, outbox_id))
         commits = []
-        ended = False
-        for (indices, entries), append, answer in zip(groups, appends, answers, strict=True):
+        owed = []
+        for (indices, entries), answer in zip(groups, answers, strict=True):
             results.update(dict.fromkeys(indices, answer.done))
             if answer.done:
                 commits.append(_committed(entries, answer))
-                ended = ended or append.change.status is not None
+            if answer.owed is not None:
+                owed.append(answer.owed)
         if commits:
             self._relay.committed(outbox_id, commits)
-        if ended:
-            self._ended()
+        if owed:
+            self._owed(owed)
 
 
 def _grouped(

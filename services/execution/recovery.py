@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 _RENEWALS = 5  # renewals in the life of a lease
 _GRACE = 2.0  # seconds a worker has to say itself that the time is over
-_LEFT_BEHIND = 1.0
+_FORGET = 0.1
 _HOUR = 3_600.0
 
 
@@ -59,7 +59,9 @@ class Recovery:
             loops.create_task(_every(self._settings.lease / _RENEWALS, self._leases))
             loops.create_task(_every(sweep, self._time_out))
             loops.create_task(_every(sweep, self._relay.sweep))
-            loops.create_task(_every(sweep, self._settle))
+            loops.create_task(_every(sweep, self._reservations.sweep))
+            loops.create_task(_every(_FORGET, self._reservations.forget))
+            loops.create_task(_every(_FORGET, self._relay.forget))
             loops.create_task(_every(_HOUR, self._executions.add_partition))
 
     async def left(self, session: Session) -> None:
@@ -125,7 +127,7 @@ class Recovery:
         )
         if changes:
             log.info("took back %d executions of %s: %s", len(changes), session.worker or session.id, reason)
-            self._reservations.owed()
+            self._reservations.look()
             self._matcher.wake()
             await self._events.hint(f"work.{changes[0].execution.pool}")
         return len(changes)
@@ -136,12 +138,8 @@ class Recovery:
         changes = await self._executions.time_out(TIMED_OUT, to_new_entry(entry).body, _GRACE, outbox_id)
         self._relay.changed(outbox_id, ((change, entry) for change in changes))
         for change in changes:
+            self._reservations.look()
             await self.revoke(change.execution.id, "timed out")
-        if changes:
-            self._reservations.owed()
-
-    async def _settle(self) -> None:
-        await self._reservations.sweep(_LEFT_BEHIND)
 
 
 async def _every(seconds: float, look: Callable[[], Awaitable[None]]) -> None:

@@ -39,6 +39,7 @@ class Relay:
         self._executions = executions
         self._untold: deque[tuple[str, Sequence[Committed]]] = deque()
         self._some = asyncio.Event()
+        self._told: list[str] = []
 
     def committed(self, outbox_id: str, commits: Sequence[Committed]) -> None:
         """Tell what one transaction committed. What does not fit into memory is told from the outbox later."""
@@ -93,7 +94,13 @@ class Relay:
 
     async def _tell(self, batch: Sequence[tuple[str, Sequence[Committed]]]) -> None:
         await asyncio.gather(*(self._publish(commit) for _, commits in batch for commit in commits))
-        await self._outbox.told([outbox_id for outbox_id, _ in batch])
+        self._told += [outbox_id for outbox_id, _ in batch]
+
+    async def forget(self) -> None:
+        """Take what was told out of the outbox, much at a time."""
+        told, self._told = self._told, []
+        if told:
+            await self._outbox.told(told)
 
     async def _publish(self, commit: Committed) -> None:
         last = commit.entries[-1]

@@ -191,7 +191,7 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         if change is None:
             return None
         self._relay.changed(outbox_id, [(change, entry)])
-        self._reservations.owed()
+        self._reservations.look()
         await self._recovery.revoke(execution_id, "cancelled")
         return change.execution
 

@@ -13,6 +13,7 @@ from retinue_core import ids
 from retinue_core.db import Database
 from retinue_core.db.schema import EVERY_ORGANIZATION
 from services.execution.domain import Change
+from services.execution.store.outbox import Owed, to_owed
 from services.execution.store.rows import UNSETTLED
 
 _APPEND = (
@@ -60,8 +61,11 @@ with i as (
 """
     + UNSETTLED
     + """
-select i.id, u.id is not null as done, e.fence, e.last_sequence, now() as recorded_at
+select i.id, u.id is not null as done, e.fence, e.last_sequence, now() as recorded_at,
+    o.reservation_id, o.organization_id, o.input_tokens, o.output_tokens, o.cost_micros, o.credits, o.steps,
+    o.tool_calls, o.ended
 from i left join u on u.id = i.id left join executions e on e.id = i.id and u.id is null
+    left join owed o on o.reservation_id = u.id || ':' || u.held_fence
 """
 )
 
@@ -113,10 +117,11 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of an append: whether it is in the journal, and when it was committed."""
+    """What became of an append: whether it is in the journal, when it was committed, and what its end leaves owed."""
 
     done: bool
     recorded_at: datetime
+    owed: Owed | None = None
 
 
 class Journals:
@@ -137,6 +142,7 @@ class Journals:
             Appended(
                 done=row["done"] or (row["fence"] == item.fence and row["last_sequence"] == item.last),
                 recorded_at=row["recorded_at"],
+                owed=to_owed(row) if row["reservation_id"] else None,
             )
             for item in appends
             for row in (found[item.execution_id],)

@@ -5,8 +5,9 @@ Rows are read by age and deleted by id, one by one; never by a watermark.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from retinue_core.db import Database
 from retinue_core.db.schema import EVERY_ORGANIZATION
@@ -76,7 +77,7 @@ class Outbox:
     async def unsettled(self, age: float, limit: int = 500) -> list[Owed]:
         """Reservations that were left at least `age` seconds ago and are not settled."""
         rows = await self._database.statement(EVERY_ORGANIZATION, _UNSETTLED, {"age": age, "limit": limit})
-        return [Owed(**{**row, "organization_id": str(row["organization_id"])}) for row in rows]
+        return [to_owed(row) for row in rows]
 
     async def settled(self, reservation_ids: Sequence[str]) -> None:
         """Forget reservations that were settled."""
@@ -85,3 +86,18 @@ class Outbox:
             "delete from unsettled where reservation_id = any(%(ids)s::text[])",
             {"ids": list(reservation_ids)},
         )
+
+
+def to_owed(row: Mapping[str, Any]) -> Owed:
+    """Turn a row with the columns of `unsettled` into what is owed."""
+    return Owed(
+        row["reservation_id"],
+        str(row["organization_id"]),
+        row["input_tokens"],
+        row["output_tokens"],
+        row["cost_micros"],
+        row["credits"],
+        row["steps"],
+        row["tool_calls"],
+        row["ended"],
+    )
