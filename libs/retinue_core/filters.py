@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from retinue_core.errors import Problem, RetinueError, invalid
 
 MOST_CONDITIONS = 20
 LONGEST_FILTER = 2_000
+_LONGEST_GUESS = 40
 
 Check = Callable[[str], str]
 """Turns the value of a field into its canonical form; raises ValueError with what would be right."""
@@ -22,7 +24,7 @@ _SPACE = re.compile(r"[ \t]*")
 _FIELD = re.compile(r"[A-Za-z_]+")
 _BARE = re.compile(r'[^\s"=:()]+')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
-_AND = re.compile(r"AND(?=[ \t])", re.IGNORECASE)
+_AND = re.compile(r"AND(?=[ \t]|\Z)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +94,19 @@ class _Reader:
         if found is None:
             raise _invalid(self.at, "a field is expected here")
         if found[0] not in self._fields and found[0] not in self._searchable:
-            known = ", ".join(sorted({*self._fields, *self._searchable}))
-            raise _invalid(self.at, f"{found[0]!r} is not a field of the filter; there are {known}")
+            raise _invalid(self.at, f"{found[0]!r} is not a field of the filter. {self._nearest(found[0])}")
         self._go(found.end())
         return found[0]
+
+    def _nearest(self, name: str) -> str:
+        known = sorted({*self._fields, *self._searchable})
+        near = get_close_matches(name[:_LONGEST_GUESS].lower(), known, n=1)
+        return f"Did you mean {near[0]!r}?" if near else f"The fields are {', '.join(known)}."
 
     def _sign(self, field: str) -> bool:
         sign = self._text[self.at : self.at + 1]
         if sign == ":" and field not in self._searchable:
-            raise _invalid(self.at, f"`{field}` cannot be searched with `:`; compare with `=`")
+            raise _invalid(self.at, f"`{field}` is not searched with `:`; compare it with `=`")
         if sign not in ("=", ":") or (sign == "=" and field not in self._fields):
             raise _invalid(self.at, "`=` is expected here")
         self._go(self.at + 1)
@@ -140,4 +146,5 @@ def _invalid(at: int, reason: str) -> RetinueError:
         "The filter cannot be read.",
         Problem("filter", f"at character {at + 1}: {reason}"),
         code="INVALID_FILTER",
+        actions=('Write conditions like `field=value AND other="two words"`.',),
     )

@@ -17,9 +17,10 @@ from psycopg.types.json import Jsonb
 
 from retinue_core.db import Connection, Database
 from retinue_core.errors import not_found
+from retinue_core.filters import Condition
 from retinue_core.ids import is_id
 from services.agent.domain.agent import SPEC_FIELDS, Agent, Definition, Spec, duplicate_name
-from services.agent.domain.filters import Condition, Op, search_words
+from services.agent.domain.filters import search_words
 from services.agent.domain.listing import Order, Query, Reach, name_key, terms
 
 _COLUMNS = (
@@ -140,7 +141,7 @@ def _after(query: Query, values: dict[str, Any]) -> list[sql.Composed]:
 
 
 def _condition(condition: Condition, at: int, of_terms: sql.SQL, values: dict[str, Any]) -> sql.Composable:
-    if condition.op is Op.SEARCH:
+    if condition.search:
         words = enumerate(search_words(condition.value))
         return sql.SQL(" and ").join([_prefix(f"value_{at}_{n}", word, of_terms, values) for n, word in words])
     name = f"value_{at}"

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from retinue_core.errors import Problem, invalid
+from retinue_core.filters import Condition
 from retinue_core.identity import Identity
 from retinue_core.ids import is_id
 from retinue_core.pages import invalid_page_token, page_key, page_size, page_token
 from services.agent.domain.agent import Agent, Definition
-from services.agent.domain.filters import Condition, parse_filter, search_words
+from services.agent.domain.filters import parse_agent_filter, search_words
 
 ORDERS = ("name", "created_at", "updated_at")
 _ORDER = re.compile(r"\s*([A-Za-z_]*)(?:\s+(asc|desc))?\s*\Z")
@@ -56,7 +57,7 @@ class Query:
 def query(who: Identity, size: int, token: str, filter_text: str, order_by: str) -> Query:
     """Read a question. Raises INVALID_FILTER, INVALID_PAGE_TOKEN or INVALID_ARGUMENT with the field."""
     reach = Reach(who.organization_id, who.subject, everything=who.admin or who.is_service)
-    conditions, order = parse_filter(filter_text), parse_order(order_by)
+    conditions, order = parse_agent_filter(filter_text), parse_order(order_by)
     key = page_key(token, 2, *_asked(conditions, order))
     return Query(reach, conditions, order, page_size(size), _after(order, key))
 
@@ -92,7 +93,7 @@ def terms(definition: Definition) -> frozenset[tuple[str, str]]:
 
 
 def _asked(conditions: tuple[Condition, ...], order: Order) -> tuple[str, ...]:
-    parts = [f"{condition.field}{condition.op.value}{condition.value}" for condition in conditions]
+    parts = [f"{condition.field}{':' if condition.search else '='}{condition.value}" for condition in conditions]
     return (*parts, order.field, str(order.descending))
 
 
