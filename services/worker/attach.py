@@ -15,14 +15,14 @@ from typing import Any
 
 import grpc
 
-from retinue.execution.v1 import worker_pb2, worker_service_pb2, worker_service_pb2_grpc
+from retinue.execution.v1 import worker_pb2, worker_service_pb2_grpc
 from retinue_core.errors import RetinueError
 from retinue_core.rpc.client import Peer
 from services.worker.convert import to_assignment
 from services.worker.core.entries import ExecutionFailed, Failure
 from services.worker.lease import Lease
 from services.worker.link import Link
-from services.worker.outbox import Frame, Outbox
+from services.worker.outbox import Outbox
 from services.worker.runner import Parts, run
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Session:
         """Serve the stream until it ends, or until the worker has left."""
         attach: Any = stub.Attach
         call = attach(metadata=metadata)
-        self._outbox.put(self._greeting())
+        self._greet()
         works = (self._send(call), self._read(call), self._beat(), self._leave(call, grace))
         tasks = [asyncio.create_task(work) for work in works]
         try:
@@ -121,21 +121,18 @@ class Session:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    def _greeting(self) -> Frame:
-        return Frame(
-            hello=worker_pb2.Hello(
-                worker=self._hello.worker,
-                pool=self._hello.pool,
-                slots=self._hello.slots,
-                software_version=self._hello.software_version,
-                tools=self._hello.tools,
-                previous_session_id=self._previous,
-            )
-        )
+    def _greet(self) -> None:
+        hello = self._outbox.frame().hello
+        hello.worker = self._hello.worker
+        hello.pool = self._hello.pool
+        hello.slots = self._hello.slots
+        hello.software_version = self._hello.software_version
+        hello.tools.extend(self._hello.tools)
+        hello.previous_session_id = self._previous
 
     async def _send(self, call: Any) -> None:
         while True:
-            await call.write(worker_service_pb2.AttachRequest(frames=await self._outbox.take()))
+            await call.write(await self._outbox.take())
 
     async def _read(self, call: Any) -> None:
         async for response in call:
@@ -151,12 +148,12 @@ class Session:
             if self._lease.silence > 2 * self._lease_seconds:
                 raise OSError("the execution service does not answer")
             self._lease.beat()
-            self._outbox.put(Frame(heartbeat=worker_pb2.Heartbeat()))
+            self._outbox.frame().heartbeat.SetInParent()
 
     async def _leave(self, call: Any, grace: float) -> None:
         """Once told to leave: no new work, then hand over at step boundaries, and by force when time is short."""
         await self._leaving.wait()
-        self._outbox.put(Frame(draining=worker_pb2.Draining()))
+        self._outbox.frame().draining.SetInParent()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace * 0.8):
                 await self._idle.wait()
@@ -165,7 +162,7 @@ class Session:
             one.link.release("draining")
         with suppress(TimeoutError):
             async with asyncio.timeout(grace * 0.2):
-                await self._outbox.sent()
+                await self._outbox.close()
                 await call.done_writing()
                 # The service ends the stream when it has read everything, and with it this session.
                 await asyncio.Event().wait()

@@ -22,7 +22,11 @@ def text(said: str) -> str:
         said = said.replace("\x00", _REPLACEMENT)
     if said.isascii():
         return said
-    return said.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return said
 
 
 def json_text(said: str) -> str:

@@ -14,8 +14,8 @@ from services.worker.assignment import Assignment
 from services.worker.core import entries as core
 
 JournalEntry = journal_pb2.JournalEntry
-_Block = journal_pb2.ContentBlock
 
+_SMALL = 400  # bytes of an entry without its free text, generously
 _EFFECTS = {
     core.Effect.PURE: journal_pb2.EFFECT_CLASS_PURE,
     core.Effect.IDEMPOTENT: journal_pb2.EFFECT_CLASS_IDEMPOTENT,
@@ -45,10 +45,14 @@ def to_assignment(sent: worker_pb2.Assignment) -> Assignment:
     )
 
 
-def to_proto(entry: core.Entry, sequence: int) -> JournalEntry:
-    """An entry as it is sent."""
-    field, body = _TO[type(entry)](entry)
-    return JournalEntry(**{"sequence": sequence, field: body})
+def fill(entries: Any, entry: core.Entry, sequence: int) -> None:
+    """Add an entry to a repeated field. What cannot be said in a proto is not added."""
+    added = entries.add(sequence=sequence)
+    try:
+        _FILL[type(entry)](added, entry)
+    except BaseException:
+        del entries[-1]
+        raise
 
 
 def from_proto(entry: JournalEntry) -> core.Entry:
@@ -58,20 +62,25 @@ def from_proto(entry: JournalEntry) -> core.Entry:
     return convert(getattr(entry, field)) if convert else core.Noted(field.replace("_", ".", 1))
 
 
-def to_usage(usage: core.Usage) -> common_pb2.Usage | None:
-    """Usage as it is sent; None when nothing was used."""
-    if usage == _NOTHING:
-        return None
-    return common_pb2.Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        tool_calls=usage.tool_calls,
-        steps=usage.steps,
-        cost_micros=usage.cost_micros,
-        credits=usage.credits,
-    )
+def size_of(entry: core.Entry) -> int:
+    """About how many bytes an entry takes."""
+    if isinstance(entry, core.ToolCompleted | core.ExecutionCompleted):
+        return _SMALL + len(entry.output_json)
+    if isinstance(entry, core.ModelCompleted):
+        said = (len(block.input_json if isinstance(block, core.ToolUse) else block.text) for block in entry.content)
+        return _SMALL + sum(said)
+    return _SMALL
+
+
+def _fill_usage(target: common_pb2.Usage, usage: core.Usage) -> None:
+    target.input_tokens = usage.input_tokens
+    target.output_tokens = usage.output_tokens
+    target.cache_read_tokens = usage.cache_read_tokens
+    target.cache_write_tokens = usage.cache_write_tokens
+    target.tool_calls = usage.tool_calls
+    target.steps = usage.steps
+    target.cost_micros = usage.cost_micros
+    target.credits = usage.credits
 
 
 def _usage(usage: common_pb2.Usage) -> core.Usage:
@@ -87,30 +96,33 @@ def _usage(usage: common_pb2.Usage) -> core.Usage:
     )
 
 
-def _to_failure(failure: core.Failure) -> common_pb2.Failure:
-    return common_pb2.Failure(
-        code=failure.code, message=failure.message, retryable=failure.retryable, details=dict(failure.details)
-    )
+def _fill_failure(target: common_pb2.Failure, failure: core.Failure) -> None:
+    target.code = failure.code
+    target.message = failure.message
+    target.retryable = failure.retryable
+    target.details.update(dict(failure.details))
 
 
 def _failure(failure: common_pb2.Failure) -> core.Failure:
     return core.Failure(failure.code, failure.message, failure.retryable, tuple(sorted(failure.details.items())))
 
 
-def _to_block(block: core.Block) -> _Block:
+def _fill_block(target: journal_pb2.ContentBlock, block: core.Block) -> None:
     if isinstance(block, core.Text):
-        return _Block(text=_Block.Text(text=block.text))
-    if isinstance(block, core.ToolUse):
-        return _Block(tool_use=_Block.ToolUse(id=block.id, name=block.name, input_json=block.input_json))
-    thinking = _Block.Thinking(thinking=block.text, signature=block.signature, redacted_data=block.redacted)
-    return _Block(thinking=thinking)
+        target.text.text = block.text
+    elif isinstance(block, core.ToolUse):
+        use = target.tool_use
+        use.id = block.id
+        use.name = block.name
+        use.input_json = block.input_json
+    else:
+        thinking = target.thinking
+        thinking.thinking = block.text
+        thinking.signature = block.signature
+        thinking.redacted_data = block.redacted
 
 
-def _blocks(blocks: Any) -> tuple[core.Block, ...]:
-    return tuple(found for block in blocks if (found := _block(block)) is not None)
-
-
-def _block(block: _Block) -> core.Block | None:
+def _block(block: journal_pb2.ContentBlock) -> core.Block | None:
     kind = block.WhichOneof("block")
     if kind == "text":
         return core.Text(block.text.text)
@@ -121,18 +133,18 @@ def _block(block: _Block) -> core.Block | None:
     return None
 
 
-def _to_model_completed(entry: core.ModelCompleted) -> tuple[str, Any]:
-    return "model_completed", journal_pb2.ModelCompleted(
-        step=entry.step,
-        provider=entry.provider,
-        model=entry.model,
-        request_hash=entry.request_hash,
-        content=[_to_block(block) for block in entry.content],
-        stop_reason=entry.stop_reason,
-        usage=to_usage(entry.usage),
-        duration_ms=entry.duration_ms,
-        price_version=entry.price_version,
-    )
+def _fill_model_completed(target: JournalEntry, entry: core.ModelCompleted) -> None:
+    body = target.model_completed
+    body.step = entry.step
+    body.provider = entry.provider
+    body.model = entry.model
+    body.request_hash = entry.request_hash
+    body.stop_reason = entry.stop_reason
+    body.duration_ms = entry.duration_ms
+    body.price_version = entry.price_version
+    _fill_usage(body.usage, entry.usage)
+    for block in entry.content:
+        _fill_block(body.content.add(), block)
 
 
 def _model_completed(body: journal_pb2.ModelCompleted) -> core.Entry:
@@ -140,7 +152,7 @@ def _model_completed(body: journal_pb2.ModelCompleted) -> core.Entry:
         step=body.step,
         provider=body.provider,
         model=body.model,
-        content=_blocks(body.content),
+        content=tuple(found for block in body.content if (found := _block(block)) is not None),
         stop_reason=body.stop_reason,
         usage=_usage(body.usage),
         request_hash=body.request_hash,
@@ -149,15 +161,14 @@ def _model_completed(body: journal_pb2.ModelCompleted) -> core.Entry:
     )
 
 
-def _to_tool_dispatched(entry: core.ToolDispatched) -> tuple[str, Any]:
-    return "tool_dispatched", journal_pb2.ToolDispatched(
-        call_id=entry.call_id,
-        name=entry.name,
-        input_json=entry.input_json,
-        effect=_EFFECTS[entry.effect],
-        idempotency_key=entry.idempotency_key,
-        step=entry.step,
-    )
+def _fill_tool_dispatched(target: JournalEntry, entry: core.ToolDispatched) -> None:
+    body = target.tool_dispatched
+    body.call_id = entry.call_id
+    body.name = entry.name
+    body.input_json = entry.input_json
+    body.effect = _EFFECTS[entry.effect]
+    body.idempotency_key = entry.idempotency_key
+    body.step = entry.step
 
 
 def _tool_dispatched(body: journal_pb2.ToolDispatched) -> core.Entry:
@@ -166,45 +177,57 @@ def _tool_dispatched(body: journal_pb2.ToolDispatched) -> core.Entry:
     return core.ToolDispatched(body.call_id, body.name, body.input_json, effect, body.idempotency_key, body.step)
 
 
-def _to_tool_completed(entry: core.ToolCompleted) -> tuple[str, Any]:
-    return "tool_completed", journal_pb2.ToolCompleted(
-        call_id=entry.call_id,
-        output_json=entry.output_json,
-        duration_ms=entry.duration_ms,
-        usage=to_usage(entry.usage),
-    )
+def _fill_tool_completed(target: JournalEntry, entry: core.ToolCompleted) -> None:
+    body = target.tool_completed
+    body.call_id = entry.call_id
+    body.output_json = entry.output_json
+    body.duration_ms = entry.duration_ms
+    if entry.usage != _NOTHING:
+        _fill_usage(body.usage, entry.usage)
 
 
 def _tool_completed(body: journal_pb2.ToolCompleted) -> core.Entry:
     return core.ToolCompleted(body.call_id, body.output_json, body.duration_ms, _usage(body.usage))
 
 
-def _to_tool_failed(entry: core.ToolFailed) -> tuple[str, Any]:
-    return "tool_failed", journal_pb2.ToolFailed(
-        call_id=entry.call_id, error=_to_failure(entry.failure), duration_ms=entry.duration_ms
-    )
+def _fill_tool_failed(target: JournalEntry, entry: core.ToolFailed) -> None:
+    body = target.tool_failed
+    body.call_id = entry.call_id
+    body.duration_ms = entry.duration_ms
+    _fill_failure(body.error, entry.failure)
 
 
-def _to_log(entry: core.Logged) -> tuple[str, Any]:
-    return "log_recorded", journal_pb2.LogRecorded(
-        level=_LEVELS[entry.level], message=entry.message, metadata_json=entry.metadata_json
-    )
+def _fill_tool_unknown(target: JournalEntry, entry: core.ToolUnknown) -> None:
+    target.tool_unknown.call_id = entry.call_id
+    target.tool_unknown.reason = entry.reason
+
+
+def _fill_completed(target: JournalEntry, entry: core.ExecutionCompleted) -> None:
+    target.execution_completed.output_json = entry.output_json
+
+
+def _fill_failed(target: JournalEntry, entry: core.ExecutionFailed) -> None:
+    _fill_failure(target.execution_failed.error, entry.failure)
+
+
+def _fill_log(target: JournalEntry, entry: core.Logged) -> None:
+    body = target.log_recorded
+    body.level = _LEVELS[entry.level]
+    body.message = entry.message
+    body.metadata_json = entry.metadata_json
 
 
 _NOTHING = core.Usage()
 
-_TO: dict[type, Callable[[Any], tuple[str, Any]]] = {
-    core.ModelCompleted: _to_model_completed,
-    core.ToolDispatched: _to_tool_dispatched,
-    core.ToolCompleted: _to_tool_completed,
-    core.ToolFailed: _to_tool_failed,
-    core.ToolUnknown: lambda e: ("tool_unknown", journal_pb2.ToolUnknown(call_id=e.call_id, reason=e.reason)),
-    core.ExecutionCompleted: lambda e: (
-        "execution_completed",
-        journal_pb2.ExecutionCompleted(output_json=e.output_json),
-    ),
-    core.ExecutionFailed: lambda e: ("execution_failed", journal_pb2.ExecutionFailed(error=_to_failure(e.failure))),
-    core.Logged: _to_log,
+_FILL: dict[type, Callable[[JournalEntry, Any], None]] = {
+    core.ModelCompleted: _fill_model_completed,
+    core.ToolDispatched: _fill_tool_dispatched,
+    core.ToolCompleted: _fill_tool_completed,
+    core.ToolFailed: _fill_tool_failed,
+    core.ToolUnknown: _fill_tool_unknown,
+    core.ExecutionCompleted: _fill_completed,
+    core.ExecutionFailed: _fill_failed,
+    core.Logged: _fill_log,
 }
 _FROM: dict[str, Callable[[Any], core.Entry]] = {
     "model_completed": _model_completed,

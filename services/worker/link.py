@@ -10,14 +10,14 @@ import asyncio
 
 from retinue.execution.v1 import worker_pb2
 from services.worker.budget import Missing
-from services.worker.convert import to_proto
+from services.worker.convert import fill, size_of
 from services.worker.core.entries import Entry
 from services.worker.lease import Lease
 from services.worker.models.contract import Delta
-from services.worker.outbox import Frame, Outbox
+from services.worker.outbox import Outbox
 
 TOGETHER = 0.02
-"""Seconds in which pieces of text are gathered before they are sent."""
+"""Seconds in which pieces of text are gathered, after a first one that is sent at once."""
 
 
 class Link:
@@ -33,7 +33,9 @@ class Link:
         self._committed = sequence
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._asked: dict[str, asyncio.Future[worker_pb2.BudgetGrant]] = {}
-        self._said: worker_pb2.Delta | None = None
+        self._step = 0
+        self._quiet_until = 0.0
+        self._said: list[Delta] = []
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -44,19 +46,24 @@ class Link:
     def append(self, *entries: Entry) -> int:
         """Write entries; returns the number of the last."""
         self._say_now()
-        numbered = [to_proto(entry, self.sequence + index) for index, entry in enumerate(entries, 1)]
-        self.sequence += len(entries)
         if not self.cut:
-            self._outbox.append(self.execution_id, self.fence, numbered)
+            frame = self._outbox.append(self.execution_id, self.fence, sum(map(size_of, entries)))
+            for index, entry in enumerate(entries, 1):
+                fill(frame.entries, entry, self.sequence + index)
+        self.sequence += len(entries)
         return self.sequence
 
     def say(self, step: int, delta: Delta) -> None:
         """Let watchers see a piece of text."""
-        if self._said is None:
-            self._said = worker_pb2.Delta(execution_id=self.execution_id, fence=self.fence, step=step)
-            self._timer = asyncio.get_running_loop().call_later(TOGETHER, self._say_now)
-        self._said.text += delta.text
-        self._said.thinking += delta.thinking
+        self._step = step
+        self._said.append(delta)
+        if self._timer is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._quiet_until:
+            self._say_now()
+        else:
+            self._timer = loop.call_later(TOGETHER, self._say_now)
 
     async def committed(self, sequence: int) -> None:
         """Wait until the entry of that number is committed."""
@@ -71,22 +78,22 @@ class Link:
         request_id = f"{self.execution_id}:{self.fence}:{self.sequence}:{len(self._asked)}"
         future: asyncio.Future[worker_pb2.BudgetGrant] = asyncio.get_running_loop().create_future()
         self._asked[request_id] = future
-        request = worker_pb2.BudgetRequest(
-            execution_id=self.execution_id,
-            fence=self.fence,
-            request_id=request_id,
-            tokens=missing.tokens,
-            cost_micros=missing.cost_micros,
-        )
         if not self.cut:
-            self._outbox.put(Frame(budget_request=request))
+            request = self._outbox.frame().budget_request
+            request.execution_id = self.execution_id
+            request.fence = self.fence
+            request.request_id = request_id
+            request.tokens = missing.tokens
+            request.cost_micros = missing.cost_micros
         return await future
 
     def release(self, reason: str) -> None:
         """Give the execution back, after all that was written."""
         if not self.cut:
-            release = worker_pb2.Release(execution_id=self.execution_id, fence=self.fence, reason=reason)
-            self._outbox.put(Frame(release=release))
+            release = self._outbox.frame().release
+            release.execution_id = self.execution_id
+            release.fence = self.fence
+            release.reason = reason
         self.close()
 
     def acknowledge(self, sequence: int) -> None:
@@ -116,9 +123,12 @@ class Link:
 
     def _say_now(self) -> None:
         self._stop_timer()
-        said, self._said = self._said, None
-        if said is not None and not self.cut:
-            self._outbox.delta(said)
+        if self._said and not self.cut:
+            self._quiet_until = asyncio.get_running_loop().time() + TOGETHER
+            frame = self._outbox.delta(self.execution_id, self.fence, self._step)
+            frame.text += "".join(delta.text for delta in self._said)
+            frame.thinking += "".join(delta.thinking for delta in self._said)
+        self._said.clear()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

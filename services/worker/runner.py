@@ -37,8 +37,6 @@ from services.worker.core.entries import (
     Level,
     Logged,
     ModelCompleted,
-    Text,
-    Thinking,
     ToolDispatched,
     ToolUnknown,
     ToolUse,
@@ -276,12 +274,11 @@ def _journaled(content: Sequence[Block], step: int, used: frozenset[str]) -> tup
     seen: set[str] = set()
     blocks: list[Block] = []
     for index, block in enumerate(content):
-        if isinstance(block, Text):
-            blocks.append(Text(clean.text(block.text)))
-        elif isinstance(block, Thinking):
-            blocks.append(replace(block, text=clean.text(block.text)))
-        else:
+        if isinstance(block, ToolUse):
             blocks.append(_journaled_use(block, f"{step}_{index}", used, seen))
+        else:
+            said = clean.text(block.text)
+            blocks.append(block if said is block.text else replace(block, text=said))
     return tuple(blocks)
 
 
@@ -295,7 +292,9 @@ def _journaled_use(use: ToolUse, place: str, used: frozenset[str], seen: set[str
     if not call_id or call_id in used or call_id in seen:
         call_id = f"{call_id or 'call'}_{place}"
     seen.add(call_id)
-    return ToolUse(call_id, clean.text(use.name), input_json)
+    name = clean.text(use.name)
+    unchanged = call_id == use.id and name is use.name and input_json is use.input_json
+    return use if unchanged else ToolUse(call_id, name, input_json)
 
 
 def _unreadably_deep(input_json: str) -> bool:

@@ -50,11 +50,22 @@ class Stream:
         self.identity = identity
         self.session_id = ""
         self.frames: list[worker_pb2.WorkerFrame] = []
-        self.outgoing: asyncio.Queue[list[ServerFrame] | None] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[ServerFrame | None] = asyncio.Queue()
 
     def send(self, **frame: Any) -> None:
         """Say something to the worker."""
-        self.outgoing.put_nowait([ServerFrame(**frame)])
+        self._outgoing.put_nowait(ServerFrame(**frame))
+
+    def end(self) -> None:
+        """End the stream."""
+        self._outgoing.put_nowait(None)
+
+    async def next(self) -> list[ServerFrame]:
+        """What to say in the next message: all there is, as the real service does; nothing at the end."""
+        frames = [await self._outgoing.get()]
+        while not self._outgoing.empty():
+            frames.append(self._outgoing.get_nowait())
+        return [] if None in frames else [frame for frame in frames if frame is not None]
 
     def kinds(self) -> list[str]:
         """The kinds of frames it said, without heartbeats."""
@@ -152,7 +163,7 @@ class FakeExecution(worker_service_pb2_grpc.WorkerServiceServicer):
         self.streams.append(stream)
         reading = asyncio.create_task(self._read(stream, request_iterator))
         try:
-            while (frames := await stream.outgoing.get()) is not None:
+            while frames := await stream.next():
                 yield worker_service_pb2.AttachResponse(frames=frames)
         finally:
             reading.cancel()
@@ -164,7 +175,7 @@ class FakeExecution(worker_service_pb2_grpc.WorkerServiceServicer):
                 self._take(stream, frame)
                 stream.frames.append(frame)
             await self._note()
-        stream.outgoing.put_nowait(None)
+        stream.end()
 
     async def _note(self) -> None:
         async with self.changed:

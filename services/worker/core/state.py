@@ -5,8 +5,8 @@ Owns `State` and `apply`. What an entry costs to apply does not depend on how ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -44,9 +44,8 @@ class Call:
     result: ToolResult | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """Where an execution stands.
+class State(NamedTuple):
+    """Where an execution stands. A named tuple, because one is made for every entry and `replace` is slow.
 
     `calls` are the tool calls of the newest answer, `unanswered` how many of them have no result. `reading` is the
     newest answer read as output, when it asked for nothing more; `mending` says that the model has been asked to
@@ -85,15 +84,15 @@ def apply(spec: Spec, state: State, entry: Entry) -> State:
         case ModelCompleted():
             after = _model_completed(spec, state, entry)
         case ToolDispatched():
-            after = _with_call(state, entry.call_id, dispatched=entry)
+            after = state._replace(calls=_with_call(state, entry.call_id, dispatched=entry))
         case ToolCompleted():
             after = _answered(state, ToolResult(entry.call_id, entry.output_json))
         case ToolFailed():
             after = _answered(state, ToolResult(entry.call_id, tool_error(entry.failure), is_error=True))
         case ToolUnknown():
-            after = replace(_with_call(state, entry.call_id), unknown=entry)
+            after = state._replace(calls=_with_call(state, entry.call_id), unknown=entry)
         case ExecutionCompleted() | ExecutionFailed():
-            after = replace(state, ended=True)
+            after = state._replace(ended=True)
     return after
 
 
@@ -109,8 +108,15 @@ def _model_completed(spec: Spec, state: State, entry: ModelCompleted) -> State:
     transcript = state.transcript
     if entry.content:
         transcript = transcript.plus(Message("assistant", entry.content))
-    after = replace(
-        state,
+    measured_size = transcript.size
+    final = not uses and entry.stop_reason not in CONTINUES and entry.stop_reason not in FAILS
+    reading = read(_text(entry), spec.output) if final else None
+    mending = (
+        reading is not None and bool(reading.problems) and state.repairs < MAX_REPAIRS and entry.step < spec.max_steps
+    )
+    if reading is not None and mending:
+        transcript = transcript.plus(Message("user", (Text(repair_request(reading.problems)),)))
+    return state._replace(
         transcript=transcript,
         steps=entry.step,
         tool_calls=state.tool_calls + len(uses),
@@ -118,39 +124,33 @@ def _model_completed(spec: Spec, state: State, entry: ModelCompleted) -> State:
         unanswered=len(uses),
         call_ids=state.call_ids.union(use.id for use in uses) if uses else state.call_ids,
         stop_reason=entry.stop_reason,
-        reading=None,
-        mending=False,
+        reading=reading,
+        mending=mending,
+        repairs=state.repairs + mending,
         measured_tokens=entry.usage.tokens,
-        measured_size=transcript.size,
+        measured_size=measured_size,
     )
-    if uses or entry.stop_reason in CONTINUES or entry.stop_reason in FAILS:
-        return after
-    return _final(spec, after, "".join(block.text for block in entry.content if isinstance(block, Text)))
 
 
-def _final(spec: Spec, state: State, text: str) -> State:
-    reading = read(text, spec.output)
-    if not reading.problems or state.repairs == MAX_REPAIRS or state.steps >= spec.max_steps:
-        return replace(state, reading=reading)
-    transcript = state.transcript.plus(Message("user", (Text(repair_request(reading.problems)),)))
-    return replace(state, reading=reading, mending=True, repairs=state.repairs + 1, transcript=transcript)
+def _text(entry: ModelCompleted) -> str:
+    return "".join(block.text for block in entry.content if isinstance(block, Text))
 
 
 def _answered(state: State, result: ToolResult) -> State:
-    state = _with_call(state, result.call_id, result=result)
+    calls = _with_call(state, result.call_id, result=result)
     unanswered = state.unanswered - 1
     transcript = state.transcript
     if not unanswered:
-        results = tuple(call.result for call in state.calls if call.result is not None)
+        results = tuple(call.result for call in calls if call.result is not None)
         transcript = transcript.plus(Message("user", results))
-    return replace(state, unanswered=unanswered, transcript=transcript)
+    return state._replace(calls=calls, unanswered=unanswered, transcript=transcript)
 
 
 def _with_call(
     state: State, call_id: str, *, dispatched: ToolDispatched | None = None, result: ToolResult | None = None
-) -> State:
+) -> tuple[Call, ...]:
     for index, call in enumerate(state.calls):
         if call.use.id == call_id and call.result is None:
             changed = Call(call.use, dispatched or call.dispatched, result)
-            return replace(state, calls=(*state.calls[:index], changed, *state.calls[index + 1 :]))
+            return (*state.calls[:index], changed, *state.calls[index + 1 :])
     raise JournalError(f"no tool call {call_id!r} is waiting for this")

@@ -106,10 +106,10 @@ def _look_up(match: re.Match[str], request: ModelRequest) -> Any:
 
 
 def _last_output(request: ModelRequest) -> Any:
-    for message in reversed(request.messages):
-        results = [block for block in message.content if isinstance(block, ToolResult)]
-        if results:
-            return results[-1].content if results[-1].is_error else orjson.loads(results[-1].content)
+    for index in range(len(request.messages) - 1, -1, -1):
+        newest = request.messages[index].content[-1]
+        if isinstance(newest, ToolResult):
+            return newest.content if newest.is_error else orjson.loads(newest.content)
     raise unusable("SCRIPT_INVALID", "{{tool.output}} finds nothing: no tool was called before.")
 
 

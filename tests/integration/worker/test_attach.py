@@ -62,7 +62,7 @@ async def test_a_worker_that_lost_its_stream_comes_back_and_names_its_session(st
     async with start(clock=SystemClock()) as bench:
         execution_id = await bench.execution.assign(SLOW)
         first = bench.execution.stream
-        first.outgoing.put_nowait(None)
+        first.end()
         await bench.execution.until(lambda: len(bench.execution.streams) == 2 and bench.execution.stream.session_id)
         assert bench.execution.stream.frames[0].hello.previous_session_id == first.session_id
         bench.execution.fences[execution_id] += 1
