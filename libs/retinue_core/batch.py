@@ -61,6 +61,10 @@ class Batcher(Generic[Item, Result]):
             loop.call_soon(self._start)
         return future
 
+    def __len__(self) -> int:
+        """How many items wait for a batch."""
+        return len(self._queue)
+
     async def drain(self) -> None:
         """Wait until nothing is queued or under way. Whoever stops waiting stops no batch."""
         while self._queue or self._tasks:

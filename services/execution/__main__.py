@@ -51,7 +51,9 @@ async def main() -> None:
         dispatcher = Dispatcher(matcher, holding, journals, executions, relay, reservations)
         reservations.on_settled = dispatcher.settled
         recovery = Recovery(settings, events, matcher, holding, executions, relay, reservations)
-        acceptor = Acceptor(versions, reservations, executions, journal, matcher, events)
+        acceptor = Acceptor(
+            versions, reservations, executions, journal, matcher, events, most_waiting=settings.most_waiting
+        )
         watcher = Watcher(feed, executions, journals)
         service = ExecutionService(acceptor, watcher, feed, executions, journals, relay, reservations, recovery)
         workers = WorkerService(settings.lease, matcher, holding, journal, feed, reservations, recovery)

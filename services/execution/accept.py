@@ -59,7 +59,10 @@ class Acceptor:
         journal: Journal,
         matcher: Matcher,
         events: Events,
+        *,
+        most_waiting: int,
     ) -> None:
+        self._most_waiting = most_waiting
         self._versions = versions
         self._reservations = reservations
         self._executions = executions
@@ -100,36 +103,42 @@ class Acceptor:
         return execution, resolved, seconds
 
     async def accept(self, execution: Execution, resolved: Resolved, seconds: float) -> Execution:
-        """Commit an execution that was planned, given to a worker at once if one is free; returns it as accepted."""
+        """Commit an execution that was planned, given to a worker at once if one is free; returns it as accepted.
+
+        It is carried to its end: a caller that may go away shields it.
+        """
+        if self._journal.creations_waiting >= self._most_waiting:
+            raise exhausted("OVERLOADED", "More executions are being accepted than the database takes.", retry_after=1)
         attachment = None if self._matcher.backlog else self._matcher.take(execution.pool)
         if attachment is None:
             return await self._queue(execution, seconds, "a free worker")
+        running = replace(
+            execution, status=Status.RUNNING, attempt=1, fence=1, session_id=attachment.id, last_sequence=2
+        )
         try:
-            return await self._match(execution, resolved.spec, seconds, attachment)
-        except BaseException:
+            grant = await self._reserve(running)
+        except RetinueError:
             self._matcher.give_up(attachment)
             raise
-
-    async def _match(
-        self, execution: Execution, spec: agent_pb2.AgentSpec, seconds: float, attachment: Attachment
-    ) -> Execution:
-        running = replace(
-            execution,
-            status=Status.RUNNING,
-            attempt=1,
-            fence=1,
-            session_id=attachment.id,
-            last_sequence=2,
-        )
-        grant = await self._reserve(running)
         if grant is None:
             self._matcher.give_up(attachment)
             return await self._queue(execution, seconds, "quota")
+        return await self._match(running, resolved.spec, seconds, attachment, grant)
+
+    async def _match(
+        self,
+        running: Execution,
+        spec: agent_pb2.AgentSpec,
+        seconds: float,
+        attachment: Attachment,
+        grant: Grant,
+    ) -> Execution:
         created, started = created_entry(running), started_entry(1, attachment.worker)
         new = NewExecution(running, seconds, to_new_entry(created).body, to_new_entry(started).body)
         try:
             now = await self._journal.create(new)
         except RetinueError:
+            self._matcher.give_up(attachment)
             await self._reservations.settle([unused(running)])
             raise
         running = replace(running, created_at=now, started_at=now, deadline_at=deadline(now, seconds))

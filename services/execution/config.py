@@ -27,6 +27,6 @@ class Settings(ServiceSettings):
     most_attempts: int = setting(
         "RETINUE_MOST_ATTEMPTS", "How many workers an execution may lose.", default=10, parse=positive
     )
-    most_pending: int = setting(
+    most_waiting: int = setting(
         "RETINUE_MOST_CREATIONS", "How many creations may wait for their commit at once.", default=5_000, parse=positive
     )

@@ -20,6 +20,7 @@ from retinue_core.errors import RetinueError
 from services.execution.clients import Reservations
 from services.execution.convert import JournalEntry, from_stored, numbered, started_entry, timestamp, to_new_entry
 from services.execution.domain import Execution
+from services.execution.journal import until_known
 from services.execution.matching import Attachment, Matcher
 from services.execution.relay import Relay
 from services.execution.store import Executions, Holding, Journals
@@ -108,6 +109,26 @@ class Dispatcher:
         return granted
 
     async def _claim(self, pool: str, granted: dict[str, tuple[Execution, Grant]]) -> None:
+        promises, claims = self._promise(pool, granted)
+        outbox_id = new_outbox_id()
+        try:
+            changes = await self._holding.claim(claims, outbox_id) if claims else []
+        except BaseException:
+            # If it was committed all the same, the look for strays finds what nobody was told of.
+            for attachment in promises.values():
+                self._matcher.give_up(attachment)
+            raise
+        claimed = {change.execution.id for change in changes}
+        for execution_id, attachment in promises.items():
+            if execution_id not in claimed:
+                self._matcher.give_up(attachment)
+        self._relay.changed(outbox_id, ((change, _started(change, promises)) for change in changes))
+        await self._assign(changes, promises, granted)
+        await self._give_back_grants([pair[0] for key, pair in granted.items() if key not in claimed])
+
+    def _promise(
+        self, pool: str, granted: dict[str, tuple[Execution, Grant]]
+    ) -> tuple[dict[str, Attachment], list[Claim]]:
         promises: dict[str, Attachment] = {}
         claims = []
         for execution, _ in granted.values():
@@ -117,26 +138,7 @@ class Dispatcher:
             promises[execution.id] = attachment
             body = to_new_entry(started_entry(execution.attempt + 1, attachment.worker)).body
             claims.append(Claim(execution.id, execution.fence, attachment.id, body))
-        outbox_id = new_outbox_id()
-        try:
-            changes = await self._holding.claim(claims, outbox_id) if claims else []
-        except BaseException:
-            for attachment in promises.values():
-                self._matcher.give_up(attachment)
-            raise
-        claimed = {change.execution.id: change for change in changes}
-        for execution_id, attachment in promises.items():
-            if execution_id not in claimed:
-                self._matcher.give_up(attachment)
-        self._relay.changed(
-            outbox_id,
-            (
-                (change, started_entry(change.execution.attempt, promises[change.execution.id].worker))
-                for change in changes
-            ),
-        )
-        await self._give_back_grants([pair[0] for key, pair in granted.items() if key not in claimed])
-        await self._assign(changes, promises, granted)
+        return promises, claims
 
     async def _give_back_grants(self, executions: Sequence[Execution]) -> None:
         owed = [unused(replace(execution, fence=execution.fence + 1)) for execution in executions]
@@ -152,10 +154,9 @@ class Dispatcher:
         if not changes:
             return
         executions = [change.execution for change in changes]
-        specs = await self._executions.specs(
-            list({(execution.organization_id, execution.spec_digest) for execution in executions})
-        )
-        journals = await self._journals.read_many([execution.id for execution in executions])
+        digests = list({(execution.organization_id, execution.spec_digest) for execution in executions})
+        specs = await until_known(lambda: self._executions.specs(digests))
+        journals = await until_known(lambda: self._journals.read_many([execution.id for execution in executions]))
         for change in changes:
             execution = change.execution
             spec = agent_pb2.AgentSpec.FromString(specs[execution.organization_id, execution.spec_digest])
@@ -167,6 +168,10 @@ class Dispatcher:
                 change.recorded_at,
             )
             self._matcher.assign(promises[execution.id], execution, assignment)
+
+
+def _started(change: Changed, promises: dict[str, Attachment]) -> JournalEntry:
+    return started_entry(change.execution.attempt, promises[change.execution.id].worker)
 
 
 def assign(

@@ -59,6 +59,11 @@ class Journal:
         """Append; the result says whether they are in the journal, or refused because the fence is old."""
         return self._appends.enqueue(entries)
 
+    @property
+    def creations_waiting(self) -> int:
+        """How many creations wait for a transaction."""
+        return len(self._creations)
+
     async def create(self, execution: NewExecution) -> datetime:
         """Accept an execution; returns when it was committed."""
         return await self._creations.submit(execution)

@@ -51,6 +51,7 @@ class Recovery:
         self._executions = executions
         self._relay = relay
         self._reservations = reservations
+        self._seen: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
         """Look, for ever."""
@@ -62,6 +63,7 @@ class Recovery:
             loops.create_task(_every(sweep, self._reservations.sweep))
             loops.create_task(_every(_FORGET, self._reservations.forget))
             loops.create_task(_every(_FORGET, self._relay.forget))
+            loops.create_task(_every(self._settings.lease, self._strays))
             loops.create_task(_every(_HOUR, self._executions.add_partition))
 
     async def left(self, session: Session) -> None:
@@ -102,6 +104,23 @@ class Recovery:
                     attachment.close()
         for session in await self._holding.lost():
             await self._take_back(session, "its lease ended")
+
+    async def _strays(self) -> None:
+        """Give back what a living session has in the database and its worker was never told of.
+
+        That is what a database that went away between a claim and its assignment leaves behind. Whatever was seen once
+        may be on its way; seen twice, it is lost.
+        """
+        attached = {attachment.id: attachment for attachment in self._matcher}
+        if not attached:
+            return
+        held = [execution_id for attachment in attached.values() for execution_id in attachment.held]
+        found = set(await self._holding.strays(list(attached), held))
+        for execution_id, session_id in found & self._seen:
+            if execution_id not in attached[session_id].held:
+                session = Session(session_id, attached[session_id].worker, "")
+                await self._give_back(session, execution_id, "its assignment was lost")
+        self._seen = found
 
     async def _take_back(self, session: Session, reason: str) -> None:
         while await self._give_back(session, None, reason):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -29,6 +29,7 @@ from services.execution.store.journal import StoredEntry, new_outbox_id
 from services.execution.watch import Watcher
 
 pb = execution_service_pb2
+T = TypeVar("T")
 _LONGEST_REASON = 1_000
 _FIELDS = {
     "agent_id": text_value,
@@ -72,7 +73,7 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
             return pb.CreateExecutionResponse(execution=from_execution(known))
         execution, resolved, seconds = await self._acceptor.plan(caller(), _wish(request, inline=False))
         async with self._feed.follow(execution.id) as follower:
-            execution = await self._acceptor.accept(execution, resolved, seconds)
+            execution = await asyncio.shield(self._start(self._acceptor.accept(execution, resolved, seconds)))
             if wait:
                 execution = await self._watcher.until_ended(execution, follower, wait)
         return pb.CreateExecutionResponse(execution=from_execution(execution))
@@ -81,16 +82,17 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         """Run an agent and tell everything, until it has ended or the caller goes away."""
         identity = caller()
         wish = _wish(request, inline=not request.detach)
-        execution = await self._acceptor.accept(*await self._acceptor.plan(identity, wish))
+        accepting = self._start(self._acceptor.accept(*await self._acceptor.plan(identity, wish)))
         ended = False
         try:
+            execution = await asyncio.shield(accepting)
             async with aclosing(self._watcher.events(execution, 0)) as events:
                 async for event in events:
                     ended = event.event in ("done", "error")
                     yield pb.ExecuteResponse(event=event)
         finally:
             if not ended and not request.detach:
-                self._start(self._abandon(identity, execution.id))
+                self._start(self._abandon(identity, accepting))
 
     async def GetExecution(self, request: pb.GetExecutionRequest, _: Any) -> pb.GetExecutionResponse:
         """Read an execution."""
@@ -195,17 +197,19 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         await self._recovery.revoke(execution_id, "cancelled")
         return change.execution
 
-    async def _abandon(self, identity: Identity, execution_id: str) -> None:
+    async def _abandon(self, identity: Identity, accepting: asyncio.Task[Execution]) -> None:
         try:
-            await self._cancel(identity, execution_id, "The caller went away.")
+            await self._cancel(identity, (await accepting).id, "The caller went away.")
         except RetinueError:
             # Its deadline, a minute at most, ends it.
             return
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin what is carried to its end even if the caller goes away."""
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
 
 def _wish(request: pb.CreateExecutionRequest | pb.ExecuteRequest, *, inline: bool) -> Wish:

@@ -40,6 +40,11 @@ where e.status = 'RUNNING' and not exists (select from sessions s where s.id = e
 limit 100
 """
 
+_STRAYS = """
+select id, session_id from executions
+where status = 'RUNNING' and session_id = any(%(session_ids)s::uuid[]) and id <> all(%(held)s::uuid[]) limit 500
+"""
+
 _CANDIDATES = f"""
 select {COLUMNS} from executions
 where status = 'PENDING' and pool = %(pool)s and available_at <= now() and deadline_at > now()
@@ -158,6 +163,12 @@ class Holding:
         """Find sessions whose lease ended, and ids of sessions that executions name and nobody has."""
         rows = await self._database.statement(EVERY_ORGANIZATION, _LOST)
         return [Session(str(row["id"]), row["worker"], row["pool"]) for row in rows]
+
+    async def strays(self, session_ids: Sequence[str], held: Sequence[str]) -> list[tuple[str, str]]:
+        """Executions, with their sessions, that belong to sessions and are not among those that these hold."""
+        parameters = {"session_ids": list(session_ids), "held": list(held)}
+        rows = await self._database.statement(EVERY_ORGANIZATION, _STRAYS, parameters)
+        return [(str(row["id"]), str(row["session_id"])) for row in rows]
 
     async def candidates(self, pool: str, busy: Sequence[str], limit: int) -> list[Execution]:
         """The executions that are next in a pool, except those of users who have as many running as they may."""

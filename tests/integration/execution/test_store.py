@@ -240,3 +240,23 @@ async def test_the_database_says_when_and_demand_counts_what_runs_or_could(store
     assert await stores.holding.demand("default") == 2
     entry = await stores.journals.read(EVERY_ORGANIZATION, execution.id)
     assert entry[0].recorded_at == execution.created_at
+
+
+async def test_a_stray_is_what_a_session_has_and_its_worker_was_not_told_of(stores: Stores) -> None:
+    session = await stores.attach()
+    held, stray = await stores.running(session), await stores.running(session)
+    assert await stores.holding.strays([session.id], [held.id]) == [(stray.id, session.id)]
+    assert await stores.holding.strays([session.id], [held.id, stray.id]) == []
+    assert await stores.holding.strays([ids.new_id()], []) == []
+
+
+async def test_a_key_finds_the_execution_of_its_own_user_only(stores: Stores) -> None:
+    execution = await stores.create(an_execution(idempotency_key="k1"))
+    owner = (execution.organization_id, execution.created_by)
+    found = await stores.executions.by_key(*owner, "k1")
+    assert found is not None
+    assert found.id == execution.id
+    assert await stores.executions.by_key(*owner, "k2") is None
+    assert await stores.executions.by_key(execution.organization_id, ids.new_id(), "k1") is None
+    await stores.create(an_execution())
+    assert await stores.executions.by_key(*owner, "") is None
