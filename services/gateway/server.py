@@ -76,6 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it, with a bound on the size of a head and on the time it takes."""
 
     _in_head = True
+    _body_came = False
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -93,8 +94,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Takes bytes; counts them while a head is incomplete."""
+        self._body_came = False
         super().data_received(data)
-        if not self._in_head or self.transport.is_closing():
+        # Bytes in which a head or a body ended are, for the most part, not those of the next head.
+        if not self._in_head or self._body_came or self.transport.is_closing():
             return
         self._head_bytes += len(data)
         if self._head_bytes > MOST_HEAD_BYTES:
@@ -113,6 +116,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head is complete."""
         self._in_head = False
+        self._body_came = True
         self._head_bytes = 0
         self._stop_timer()
         super().on_headers_complete()
@@ -121,6 +125,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """A request is complete; what comes next is a head."""
         super().on_message_complete()
         self._in_head = True
+        self._body_came = True
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
