@@ -50,8 +50,11 @@ def test_a_token_loses_what_its_user_loses() -> None:
     assert domain.identity_of(viewer, token).scopes == {"agents:read"}
 
 
-@pytest.mark.parametrize(("left", "seconds"), [(None, 300), (timedelta(hours=1), 300), (timedelta(seconds=42.9), 42)])
-def test_an_identity_ends_with_its_token(left: timedelta | None, seconds: int) -> None:
+@pytest.mark.parametrize(
+    ("left", "seconds"),
+    [(None, 300), (timedelta(hours=1), 300), (timedelta(seconds=42.9), 42), (timedelta(milliseconds=1), 5)],
+)
+def test_an_identity_ends_with_its_token_but_outlives_a_call_under_way(left: timedelta | None, seconds: int) -> None:
     token = replace(TOKEN, expires_at=NOW + left if left else None)
     assert domain.identity_seconds(token, NOW) == seconds
 
