@@ -28,6 +28,7 @@ from services.worker.runner import Parts, run
 log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 2.0
+_PATIENCE = 5.0  # seconds after which a service that does not answer is worth a word
 _INTERNAL = Failure("INTERNAL", "The worker has a fault and could not go on.")
 
 
@@ -94,13 +95,14 @@ class Session:
         self._lease = Lease(parts.clock)
         self._lease_seconds = 0.0
         self._held: dict[str, Held] = {}
+        self._greeted = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     async def serve(self, stub: worker_service_pb2_grpc.WorkerServiceStub, metadata: Any, grace: float) -> None:
         """Serve the stream until it ends, or until the worker has left."""
         attach: Any = stub.Attach
-        call = attach(metadata=metadata)
+        call = attach(metadata=metadata, wait_for_ready=True)
         self._greet()
         works = (self._send(call), self._read(call), self._beat(), self._leave(call, grace))
         tasks = [asyncio.create_task(work) for work in works]
@@ -141,10 +143,14 @@ class Session:
 
     async def _beat(self) -> None:
         """Say every third of a lease that this worker is alive; end when nobody answers for two leases."""
+        while not self.id:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await self._greeted.wait()
+            except TimeoutError:
+                log.warning("execution does not answer yet")
         while True:
-            await asyncio.sleep((self._lease_seconds or 1.0) / 3)
-            if not self._lease_seconds:
-                continue
+            await asyncio.sleep(self._lease_seconds / 3)
             if self._lease.silence > 2 * self._lease_seconds:
                 raise OSError("the execution service does not answer")
             self._lease.beat()
@@ -153,6 +159,8 @@ class Session:
     async def _leave(self, call: Any, grace: float) -> None:
         """Once told to leave: no new work, then hand over at step boundaries, and by force when time is short."""
         await self._leaving.wait()
+        if not self.id:
+            return
         self._outbox.frame().draining.SetInParent()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace * 0.8):
@@ -188,6 +196,7 @@ class Session:
         self.id = welcome.session_id
         self._lease_seconds = welcome.lease_ms / 1000
         self._lease.renew(self._lease_seconds)
+        self._greeted.set()
         log.info("attached to execution as %s, session %s", self._hello.worker, self.id)
 
     def _assigned(self, sent: worker_pb2.Assignment) -> None:

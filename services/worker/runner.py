@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from retinue_core.clock import Clock
 from retinue_core.telemetry import Telemetry
 from services.worker import clean
+from services.worker.answers import journaled
 from services.worker.assignment import Assignment
 from services.worker.budget import Budget
 from services.worker.core.decide import (
@@ -28,7 +29,6 @@ from services.worker.core.decide import (
     idempotency_key,
 )
 from services.worker.core.entries import (
-    Block,
     Effect,
     Entry,
     ExecutionCompleted,
@@ -39,14 +39,12 @@ from services.worker.core.entries import (
     ModelCompleted,
     ToolDispatched,
     ToolUnknown,
-    ToolUse,
 )
 from services.worker.core.spec import ModelRequest, Spec
 from services.worker.core.state import apply, begin
 from services.worker.link import Link
 from services.worker.models.asking import Patience, ask
 from services.worker.models.contract import ModelError, Provider, Result
-from services.worker.models.failures import unusable
 from services.worker.models.router import Router
 from services.worker.specs import Specs, UnusableError
 from services.worker.toolbox import Caller, Toolbox
@@ -208,7 +206,7 @@ class Run:
             step=request.step,
             provider=provider.name,
             model=result.model,
-            content=_journaled(result.content, request.step, self.state.call_ids),
+            content=journaled(result.content, request.step, self.state.call_ids),
             stop_reason=result.stop_reason,
             usage=result.usage,
             request_hash=request.hash,
@@ -267,41 +265,6 @@ class Run:
             for call in self.state.calls
             if call.dispatched is not None and call.result is None and call.dispatched.effect is not Effect.PURE
         ]
-
-
-def _journaled(content: Sequence[Block], step: int, used: frozenset[str]) -> tuple[Block, ...]:
-    """What a model said as it may be stored: clean text, and tool calls with ids that no other call has."""
-    seen: set[str] = set()
-    blocks: list[Block] = []
-    for index, block in enumerate(content):
-        if isinstance(block, ToolUse):
-            blocks.append(_journaled_use(block, f"{step}_{index}", used, seen))
-        else:
-            said = clean.text(block.text)
-            blocks.append(block if said is block.text else replace(block, text=said))
-    return tuple(blocks)
-
-
-def _journaled_use(use: ToolUse, place: str, used: frozenset[str], seen: set[str]) -> ToolUse:
-    input_json = clean.json_text(use.input_json)
-    if _unreadably_deep(input_json):
-        raise unusable(
-            "MODEL_ANSWER_UNUSABLE", f"The model called {use.name} with arguments that are nested too deeply."
-        )
-    call_id = clean.text(use.id)
-    if not call_id or call_id in used or call_id in seen:
-        call_id = f"{call_id or 'call'}_{place}"
-    seen.add(call_id)
-    name = clean.text(use.name)
-    unchanged = call_id == use.id and name is use.name and input_json is use.input_json
-    return use if unchanged else ToolUse(call_id, name, input_json)
-
-
-def _unreadably_deep(input_json: str) -> bool:
-    try:
-        return clean.too_deep(input_json)
-    except ValueError:
-        return False  # it is not JSON, and the model is told so
 
 
 def _answered(entry: ModelCompleted) -> dict[str, str | bool | int | float | list[str]]:

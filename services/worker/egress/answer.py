@@ -1,11 +1,13 @@
-"""What comes back from the outside: an answer, or the reason why there is none."""
+"""What goes between the guard and its transport: answers, failures, how far a request came, how names are resolved."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Headers = Sequence[tuple[str, str]]
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 class UnansweredError(Exception):
@@ -29,3 +31,17 @@ class Answer:
     def header(self, name: str) -> str:
         """The first header of that name in lower case, or the empty text."""
         return next((value for key, value in self.headers if key == name), "")
+
+
+class Progress:
+    """Learns from the transport whether anything was sent."""
+
+    __slots__ = ("sent",)
+
+    def __init__(self) -> None:
+        self.sent = False
+
+    async def trace(self, name: str, info: Any) -> None:
+        """Called by the transport at every step."""
+        if name.endswith("send_request_headers.started"):
+            self.sent = True

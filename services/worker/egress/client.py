@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urljoin
 
-from services.worker.egress.answer import Answer, Headers, UnansweredError
+from services.worker.egress.answer import Answer, Headers, Progress, Resolver, UnansweredError
 from services.worker.egress.policy import Policy, Target, parse_url
 
 if TYPE_CHECKING:
-    from services.worker.egress.transport import Progress, Resolver, Transport
+    from services.worker.egress.transport import Transport
 
 MAX_REDIRECTS = 5
 
@@ -43,16 +44,19 @@ class Egress:
         A request that may change something follows only redirects that turn it into a GET or stay at the same
         origin. Raises RefusedError and UnansweredError.
         """
-        from services.worker.egress.transport import Progress, Transport
-
-        if self._transport is None:
-            self._transport = Transport(self._policy, self._resolve)
         progress = Progress()
         try:
             async with asyncio.timeout(seconds):
-                return await self._follow(self._transport, method, parse_url(url), headers, body, limit, progress)
+                transport = self._transport or await self._open()
+                return await self._follow(transport, method, parse_url(url), headers, body, limit, progress)
         except TimeoutError:
             raise UnansweredError(f"There was no answer within {seconds:g} s.", sent=progress.sent) from None
+
+    async def _open(self) -> Transport:
+        # The HTTP library takes a while to import, and other executions go on meanwhile.
+        module = await asyncio.to_thread(import_module, "services.worker.egress.transport")
+        self._transport = module.Transport(self._policy, self._resolve)
+        return self._transport
 
     async def _follow(
         self,

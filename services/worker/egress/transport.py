@@ -1,38 +1,23 @@
 """One exchange over one connection, to an address that was checked.
 
 Owns connecting: a name is resolved once, every address it has must be allowed, and the connection is made to one of
-them with the name kept for TLS. Importing this module loads the HTTP library, so `client` does it at the first use.
+them with the name kept for TLS. Importing this module loads the HTTP library, so `client` does it in a thread at the
+first use.
 """
 
 from __future__ import annotations
 
 import ssl
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import httpcore2
 
-from services.worker.egress.answer import Answer, Headers, UnansweredError
+from services.worker.egress.answer import Answer, Headers, Progress, Resolver, UnansweredError
 from services.worker.egress.policy import Policy, RefusedError, Target
 
-Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
-
 _DEFAULTS = (("accept-encoding", "gzip"), ("user-agent", "retinue"), ("accept", "*/*"))
-
-
-class Progress:
-    """Learns from the transport whether anything was sent."""
-
-    __slots__ = ("sent",)
-
-    def __init__(self) -> None:
-        self.sent = False
-
-    async def trace(self, name: str, info: Any) -> None:
-        """Called by the transport at every step."""
-        if name.endswith("send_request_headers.started"):
-            self.sent = True
 
 
 class Transport:

@@ -6,6 +6,7 @@ is bounded by the execution's time and seen in its journal. The SDK is imported 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ class Anthropic:
         self._base_url = base_url
         self._silence = silence
         self._client: AsyncAnthropic | None = None
+        self._making = asyncio.Lock()
         self.prices = prices
 
     def model(self, name: str) -> Claude:
@@ -51,20 +53,24 @@ class Anthropic:
             raise unusable("MODEL_NOT_AVAILABLE", message)
         return Claude(self, model, price)
 
-    def client(self) -> AsyncAnthropic:
-        """The SDK's client, made at the first use."""
-        if self._client is None:
-            import httpx2
-            from anthropic import AsyncAnthropic
-
-            self._client = AsyncAnthropic(
-                api_key=self._api_key,
-                base_url=self._base_url or None,
-                max_retries=0,
-                timeout=httpx2.Timeout(self._silence, connect=min(10.0, self._silence)),
-                open_telemetry=False,
-            )
+    async def client(self) -> AsyncAnthropic:
+        """The SDK's client, made at the first use: in a thread, because importing the SDK takes seconds."""
+        async with self._making:
+            if self._client is None:
+                self._client = await asyncio.to_thread(self._make)
         return self._client
+
+    def _make(self) -> AsyncAnthropic:
+        import httpx2
+        from anthropic import AsyncAnthropic
+
+        return AsyncAnthropic(
+            api_key=self._api_key,
+            base_url=self._base_url or None,
+            max_retries=0,
+            timeout=httpx2.Timeout(self._silence, connect=min(10.0, self._silence)),
+            open_telemetry=False,
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -107,11 +113,12 @@ class Claude:
 
     @asynccontextmanager
     async def _events(self, params: dict[str, Any]) -> AsyncIterator[AsyncIterator[Any]]:
+        client = await self._account.client()
         import anthropic
         import httpx2
 
         try:
-            async with await self._account.client().messages.create(**params, stream=True) as stream:
+            async with await client.messages.create(**params, stream=True) as stream:
                 yield aiter(stream)
         except anthropic.APIStatusError as error:
             raise _status_error(error) from None
