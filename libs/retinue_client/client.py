@@ -24,6 +24,11 @@ from retinue_client.wire import Wire
 class Retinue:
     """A suite, as its caller sees it. Close it, or use it as a context manager."""
 
+    agents: Agents
+    versions: Versions
+    executions: Executions
+    tokens: Tokens
+
     def __init__(self, address: str | Mapping[str, str] | Connection, token: str = "", *, ca: str = "") -> None:
         """Take the address (`host:port`, or `https://host:port` for TLS) of all services, or of each by its name.
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from retinue_client.errors import InvalidArgumentError, Kind, Problem, UnauthenticatedError
 from retinue_core.config import address
-from retinue_core.errors import Kind, Problem, RetinueError
 from retinue_core.files import write_private
 
 ROOMS = ("access", "agent", "version", "quota", "execution")
@@ -47,9 +47,9 @@ class Connection:
         return found
 
 
-def not_configured(message: str, *actions: str) -> RetinueError:
+def not_configured(message: str, *actions: str) -> UnauthenticatedError:
     """The error of a client that does not know where to go or who it is."""
-    return RetinueError(Kind.UNAUTHENTICATED, "NOT_CONFIGURED", message, actions=actions)
+    return UnauthenticatedError(Kind.UNAUTHENTICATED, "NOT_CONFIGURED", message, actions=actions)
 
 
 def check_address(text: str) -> str:
@@ -57,7 +57,7 @@ def check_address(text: str) -> str:
     try:
         return _TLS + address(text.removeprefix(_TLS)) if text.startswith(_TLS) else address(text)
     except ValueError as reason:
-        raise RetinueError(
+        raise InvalidArgumentError(
             Kind.INVALID_ARGUMENT,
             "INVALID_CONFIGURATION",
             f"{text!r} is not an address: {reason}, or like https://host:port.",
@@ -113,7 +113,7 @@ def find_dev_env(environment: Mapping[str, str], start: Path) -> Path | None:
 def profile_path(name: str, environment: Mapping[str, str]) -> Path:
     """Where a profile is kept: `$XDG_CONFIG_HOME/retinue/<name>.env`, `~/.config` where that is unset."""
     if not name.replace("-", "").replace("_", "").isalnum():
-        raise RetinueError(
+        raise InvalidArgumentError(
             Kind.INVALID_ARGUMENT,
             "INVALID_CONFIGURATION",
             f"{name!r} is not a name for a profile: use letters and digits.",

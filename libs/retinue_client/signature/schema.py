@@ -74,7 +74,10 @@ def _of(kind: Type) -> dict[str, Any]:
 
 
 def from_schemas(given: Schema | None, answered: Schema | None) -> Signature | None:
-    """The signature behind two schemas; None where a signature cannot say what they say."""
+    """The signature behind two schemas; None where a signature cannot say what they say.
+
+    Members of JSON objects have no order: required fields come in the order of `required`, then the others by name.
+    """
     if answered is None:
         return None
     try:
@@ -87,9 +90,10 @@ def _fields(schema: Schema) -> tuple[Field, ...]:
     properties = schema.get("properties", {})
     if schema.get("type") != "object" or schema.get("additionalProperties") is not False or set(schema) - _OBJECT:
         raise SignatureError("the schema is not that of an object with known members")
-    required = set(schema.get("required", ()))
-    fields = tuple(_field(name, member, required=name in required) for name, member in properties.items())
-    if any(field.required is not (field.name in required) for field in fields) or required - set(properties):
+    required = list(schema.get("required", ()))
+    names = [*(name for name in required if name in properties), *sorted(set(properties) - set(required))]
+    fields = tuple(_field(name, properties[name], required=name in required) for name in names)
+    if any(field.required is not (field.name in required) for field in fields) or set(required) - set(properties):
         raise SignatureError("what may be null is required, or the other way round")
     return fields
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from retinue_core.errors import Kind, Problem, RetinueError
+from retinue_client.errors import InvalidArgumentError, Kind, Problem
 
 LONGEST = 10_000
 """Characters that a signature may have."""
@@ -32,7 +32,7 @@ _TOKEN = re.compile(
 _INNER_QUOTE = re.compile(r'\\.|"', re.DOTALL)
 
 
-class SignatureError(RetinueError):
+class SignatureError(InvalidArgumentError):
     """A text that is no signature. `line` and `column` count from 1; both are 0 where no text is at fault."""
 
     def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
