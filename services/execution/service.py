@@ -81,18 +81,19 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
     async def Execute(self, request: pb.ExecuteRequest, _: Any) -> AsyncIterator[pb.ExecuteResponse]:
         """Run an agent and tell everything, until it has ended or the caller goes away."""
         identity = caller()
-        wish = _wish(request, inline=not request.detach)
-        accepting = self._start(self._acceptor.accept(*await self._acceptor.plan(identity, wish)))
+        planned = await self._acceptor.plan(identity, _wish(request, inline=not request.detach))
         ended = False
-        try:
-            execution = await asyncio.shield(accepting)
-            async with aclosing(self._watcher.events(execution, 0)) as events:
-                async for event in events:
-                    ended = event.event in ("done", "error")
-                    yield pb.ExecuteResponse(event=event)
-        finally:
-            if not ended and not request.detach:
-                self._start(self._abandon(identity, accepting))
+        async with self._feed.follow_everywhere(identity.organization_id, planned[0].id) as follower:
+            accepting = self._start(self._acceptor.accept(*planned))
+            try:
+                execution = await asyncio.shield(accepting)
+                async with aclosing(self._watcher.live(execution, follower)) as events:
+                    async for event in events:
+                        ended = event.event in ("done", "error")
+                        yield pb.ExecuteResponse(event=event)
+            finally:
+                if not ended and not request.detach:
+                    self._start(self._abandon(identity, accepting))
 
     async def GetExecution(self, request: pb.GetExecutionRequest, _: Any) -> pb.GetExecutionResponse:
         """Read an execution."""

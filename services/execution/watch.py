@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
 
 from retinue.execution.v1 import execution_pb2, worker_pb2
 from retinue_core.errors import not_found
@@ -47,37 +48,57 @@ class Watcher:
 
     async def events(self, execution: Execution, after: int) -> AsyncGenerator[Event, None]:
         """Yield every event after a sequence, history first and then live, until the execution has ended."""
-        async with self._feed.follow_everywhere(execution.organization_id, execution.id) as follower:
-            narrator, told = Narrator(), 0
-            while True:
-                async for entry in self._missing(execution, told):
-                    told = entry.sequence
-                    event = await self._event(narrator, entry, execution)
-                    if told > after:
-                        yield event
-                    if _ends(event):
-                        return
-                for found in self._live(await follower.next(_LOOK), told, execution.id):
-                    if isinstance(found, Event):
-                        yield found
-                        continue
-                    told = found.sequence
-                    event = await self._event(narrator, found, execution)
-                    if told > after:
-                        yield event
-                    if _ends(event):
-                        return
+        async with (
+            self._feed.follow_everywhere(execution.organization_id, execution.id) as follower,
+            aclosing(self._told(execution, follower, after, behind=True)) as events,
+        ):
+            async for event in events:
+                yield event
 
-    def _live(self, news: Iterable[News], told: int, execution_id: str) -> Iterable[Event | JournalEntry]:
-        """The news that follow on what was told; the rest is left for the journal."""
-        for one in news:
-            if isinstance(one, worker_pb2.Delta):
-                yield _chunk(one)
-                continue
-            for entry in one.entries:
-                if entry.sequence == told + 1:
-                    told = entry.sequence
+    def live(self, execution: Execution, follower: Follower) -> AsyncGenerator[Event, None]:
+        """Yield every event of an execution that `follower` follows since before it was accepted."""
+        return self._told(execution, follower, 0, behind=False)
+
+    async def _told(
+        self, execution: Execution, follower: Follower, after: int, *, behind: bool
+    ) -> AsyncGenerator[Event, None]:
+        narrator = Narrator()
+        async with aclosing(self._entries(execution, follower, behind=behind)) as found:
+            async for one in found:
+                if isinstance(one, Event):
+                    yield one
+                    continue
+                event = await self._event(narrator, one, execution)
+                if one.sequence > after:
+                    yield event
+                if _ends(event):
+                    return
+
+    async def _entries(
+        self, execution: Execution, follower: Follower, *, behind: bool
+    ) -> AsyncGenerator[Event | JournalEntry, None]:
+        """Yield the journal in order, with pieces of text before the step that they belong to; for ever.
+
+        The journal is read when news leave a gap, and when there are none: some may have been lost.
+        """
+        told = steps = 0
+        while True:
+            if behind:
+                async for entry in self._missing(execution, told):
+                    told, steps = entry.sequence, max(steps, entry.model_completed.step)
                     yield entry
+            news = await follower.next(_LOOK)
+            behind = not news
+            for one in news:
+                if isinstance(one, worker_pb2.Delta):
+                    if one.step > steps:
+                        yield _chunk(one)
+                    continue
+                for entry in one.entries:
+                    behind = behind or entry.sequence > told + 1
+                    if entry.sequence == told + 1:
+                        told, steps = entry.sequence, max(steps, entry.model_completed.step)
+                        yield entry
 
     async def _missing(self, execution: Execution, told: int) -> AsyncIterator[JournalEntry]:
         while True:

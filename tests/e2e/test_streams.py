@@ -38,6 +38,8 @@ async def test_execute_tells_everything_from_start_to_done(acme: Rest) -> None:
     chunks = [event for event in events if event.event == "chunk"]
     assert "".join(chunk.data["chunk"]["text"] for chunk in chunks) == "I need a sum.The sum is 42."
     assert all(chunk.id is None and not chunk.data["sequence"] for chunk in chunks)
+    steps = [n for n, event in enumerate(events) if event.event == "step"]
+    assert all(n < steps[event.data["chunk"]["step"] - 1] for n, event in enumerate(events) if event.event == "chunk")
 
 
 async def test_a_text_is_seen_while_it_is_said(acme: Rest) -> None:
