@@ -193,7 +193,7 @@ class Events:
             pending_size=16 * 1024 * 1024,
             flush_timeout=_ACK,
             error_cb=_note,
-            disconnected_cb=_away,
+            disconnected_cb=self._away,
             reconnected_cb=self._prepare,
             closed_cb=on_close,
         )
@@ -208,6 +208,10 @@ class Events:
         await self._make_streams(self._jetstream)
         for callback in self._on_reconnect:
             await callback()
+
+    async def _away(self) -> None:
+        if self._staying is not None and not self._staying.cancelling():
+            log.warning("the event server is away")
 
     async def _make_streams(self, jetstream: JetStreamContext) -> None:
         for name, subjects in self._streams.items():
@@ -235,6 +239,8 @@ class _Listener:
                 self._subject, cb=self._deliver, pending_msgs_limit=_UNREAD, pending_bytes_limit=_UNREAD_BYTES
             )
             if client.is_connected:
+                # A flush writes its ping before what is pending: the client's own task must write that first.
+                await asyncio.sleep(0)
                 await client.flush(int(_ACK))
         except NatsError as error:
             log.warning("listening to %s: %s", self._subject, error)
@@ -289,7 +295,3 @@ async def _note(error: Exception) -> None:
         log.debug("nats: %s", error)
     else:
         log.warning("a listener failed", exc_info=error)
-
-
-async def _away() -> None:
-    log.warning("the event server is away")
