@@ -22,6 +22,9 @@ from services.worker.tools.contract import Probing, Tool, ToolContext, ToolError
 
 log = logging.getLogger(__name__)
 
+# A tool that keeps its own time says more about how a call ended than one that is cut short.
+_MARGIN = 1.0
+
 Outcome = ToolCompleted | ToolFailed | ToolUnknown
 
 
@@ -52,7 +55,10 @@ class Toolbox:
         """Make a call whose intent is recorded as `sent`."""
         tool = self._catalog.get(call.name)
         if tool is None:
-            return ToolFailed(call.id, Failure("TOOL_NOT_AVAILABLE", f"No worker has the tool {call.name!r} any more."))
+            reason = f"This worker does not have the tool {call.name!r}."
+            if sent.effect is Effect.PURE:
+                return ToolFailed(call.id, Failure("TOOL_NOT_AVAILABLE", reason))
+            return ToolUnknown(call.id, reason)
         started = self._monotonic()
         outcome = await self._settled(tool, call, sent, caller)
         took = int((self._monotonic() - started) * 1000)
@@ -86,7 +92,7 @@ class Toolbox:
         seconds = min(tool.timeout, caller.seconds_left())
         context = ToolContext(caller.execution_id, caller.organization_id, sent.idempotency_key, seconds, self._egress)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds + _MARGIN):
                 found = await _probe(tool, context, call.input) if ask_first else None
                 return _output(tool, await tool.call(context, call.input) if found is None else found)
         except TimeoutError:

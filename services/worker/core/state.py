@@ -16,6 +16,7 @@ from services.worker.core.entries import (
     ExecutionFailed,
     Failure,
     ModelCompleted,
+    Noted,
     Text,
     ToolCompleted,
     ToolDispatched,
@@ -27,6 +28,9 @@ from services.worker.core.output import Reading, read, repair_request
 from services.worker.core.spec import MAX_REPAIRS, Spec
 from services.worker.core.stops import CONTINUES, FAILS
 from services.worker.core.transcript import Message, ToolResult, Transcript
+
+TAKEN_UP = "execution.started"
+"""The entry by which a worker takes an execution up; after an end it means that the execution is tried again."""
 
 _NO_INPUT = "(no input)"
 
@@ -93,6 +97,8 @@ def apply(spec: Spec, state: State, entry: Entry) -> State:
             after = state._replace(calls=_with_call(state, entry.call_id), unknown=entry)
         case ExecutionCompleted() | ExecutionFailed():
             after = state._replace(ended=True)
+        case Noted(kind) if kind == TAKEN_UP and state.ended:
+            after = state._replace(ended=False)
     return after
 
 

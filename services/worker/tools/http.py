@@ -20,6 +20,7 @@ from services.worker.tools.contract import ToolContext, ToolError
 from services.worker.tools.tables import read_csv
 
 _READING = ("GET", "HEAD", "OPTIONS")
+_USUAL_SECONDS = 30.0
 _BODY_LIMIT = 4 * 1024 * 1024
 _TEXT_LIMIT = 100_000
 _RESERVED = frozenset(
@@ -60,8 +61,8 @@ class Http:
         "list of objects, one for each row), else as text. Internal addresses cannot be reached."
     )
     input_schema: Mapping[str, Any] = _SCHEMA
-    timeout = 30.0
-    output_limit = 1024 * 1024
+    timeout = 60.0
+    output_limit = 256 * 1024
 
     def __init__(self, honours_key: frozenset[str] = frozenset()) -> None:
         self._honours_key = honours_key
@@ -90,7 +91,7 @@ class Http:
                 headers=headers,
                 body=body,
                 limit=_BODY_LIMIT,
-                seconds=min(value.get("timeoutSeconds", self.timeout), context.seconds),
+                seconds=min(value.get("timeoutSeconds", _USUAL_SECONDS), context.seconds),
             )
         except RefusedError as refused:
             raise ToolError("EGRESS_REFUSED", str(refused)) from None

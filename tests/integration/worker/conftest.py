@@ -60,6 +60,7 @@ async def attached(
     account: Anthropic | None = None,
     tools: Catalog | None = None,
     clock: Clock | None = None,
+    spans: Telemetry | None = None,
     grace: float = 5.0,
 ) -> AsyncIterator[Bench]:
     """Attach a worker for the length of the block. Its http tool may reach the web server of the bench."""
@@ -74,7 +75,7 @@ async def attached(
             Specs(catalog),
             Router(account),
             Toolbox(catalog, egress, patience, used.monotonic),
-            Telemetry("worker"),
+            spans or Telemetry("worker"),
             used,
             patience,
         )

@@ -330,6 +330,19 @@ async def test_an_interrupted_call_is_asked_about(start: Start, lit: Any, calls:
         assert (told, lamp.calls) == (ends, calls)
 
 
+@pytest.mark.parametrize(
+    ("effect", "ends"),
+    [(journal_pb2.EFFECT_CLASS_PURE, "done"), (journal_pb2.EFFECT_CLASS_IDEMPOTENT, "EFFECT_UNKNOWN")],
+)
+async def test_an_interrupted_call_of_a_tool_that_is_gone(bench: Bench, effect: Any, ends: str) -> None:
+    journal = dispatched(bench, effect)
+    journal[2].tool_dispatched.name = "gone"
+    last = await bench.execution.ended(
+        await bench.execution.assign(agent_spec([[], [{"text": "done"}]]), journal=journal)
+    )
+    assert ends == last.execution_completed.output_json.strip('"') or last.execution_failed.error.code == ends
+
+
 class Broken(Lamp):
     """A tool with a fault."""
 

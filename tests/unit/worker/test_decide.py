@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.worker.core.decide import CallModel, Fail, decide, idempotency_key
+from services.worker.core.decide import CallModel, Fail, Stop, decide, idempotency_key
 from services.worker.core.entries import (
     Effect,
     Entry,
@@ -221,6 +221,14 @@ def test_an_interrupted_irreversible_call_is_unknown_and_never_repeated() -> Non
 def test_entries_that_change_nothing_change_nothing() -> None:
     state = begin("1")
     assert apply(spec(), state, Noted("execution.started")) is state
+
+
+def test_an_execution_that_failed_can_be_taken_up_again() -> None:
+    failed = run(spec(max_steps=1), World([(use("c1", 1, 1),), say("done")]), "1")
+    assert failure_of(failed) == "MAX_STEPS_EXCEEDED"
+    assert isinstance(decide(spec(), fold(spec(), "1", failed)), Stop)
+    again = run(spec(), World([(use("c1", 1, 1),), say("done")]), "1", [*failed, Noted("execution.started")])
+    assert output_of(again) == '"done"'
 
 
 @pytest.mark.parametrize(
