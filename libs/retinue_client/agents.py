@@ -19,7 +19,7 @@ from retinue_client.models import AgentVersion, Finding, Json, TriggerMode, Visi
 from retinue_client.paging import pages, quoted
 from retinue_client.reading import read
 from retinue_client.result import Result
-from retinue_client.signature import Signature, from_schemas
+from retinue_client.signatures import Signature, from_schemas
 from retinue_client.wire import Wire
 from retinue_client.writing import AgentFields, definition
 from retinue_core.errors import not_found

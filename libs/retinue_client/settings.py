@@ -70,11 +70,17 @@ def find_connection(environment: Mapping[str, str], *, start: Path | None = None
 
     The environment comes first (RETINUE_ADDR for all services, RETINUE_<SERVICE>_ADDR for one, RETINUE_TOKEN,
     RETINUE_CA); what it leaves open is taken from the profile (RETINUE_PROFILE, or the one named `default`), and
-    without a profile from `$RETINUE_HOME/dev.env`, or from `.retinue/dev.env` in the folder `start` or above it.
+    without a profile from `$RETINUE_HOME/dev.env`. When nothing of all this is set, from `.retinue/dev.env` in the
+    folder `start` or above it: a folder that was only entered gets no token that was meant for somebody else.
     """
     told = _told(environment)
-    name = profile or environment.get("RETINUE_PROFILE", "")
-    stored, source = _stored(environment, name, start)
+    stored, source = _stored(environment, profile or environment.get("RETINUE_PROFILE", ""))
+    if not told and not stored and (found := find_dev_env(start or Path.cwd())):
+        stored, source = _told(read_private(found)), str(found)
+    return _connection(told, stored, source)
+
+
+def _connection(told: dict[str, str], stored: dict[str, str], source: str) -> Connection:
     found = {**stored, **told}
     addresses = {room: found[room] for room in ("", *ROOMS) if found.get(room)}
     if "" in told:
@@ -93,20 +99,19 @@ def _told(variables: Mapping[str, str]) -> dict[str, str]:
     return {key: variables[name] for name, key in names.items() if variables.get(name)}
 
 
-def _stored(environment: Mapping[str, str], profile: str, start: Path | None) -> tuple[dict[str, str], str]:
+def _stored(environment: Mapping[str, str], profile: str) -> tuple[dict[str, str], str]:
     path = profile_path(profile or "default", environment)
     if profile or path.exists():
-        return _told(read_profile(path)), f"the profile {path}"
-    found = find_dev_env(environment, start or Path.cwd())
-    return (_told(_pairs(found.read_text())), str(found)) if found else ({}, "")
-
-
-def find_dev_env(environment: Mapping[str, str], start: Path) -> Path | None:
-    """The `dev.env` of a suite that runs here, if there is one."""
+        return _told(read_private(path)), f"the profile {path}"
     if home := environment.get("RETINUE_HOME", ""):
-        candidates = [Path(home) / "dev.env"]
-    else:
-        candidates = [folder / ".retinue" / "dev.env" for folder in (start, *start.parents)]
+        path = Path(home) / "dev.env"
+        return (_told(read_private(path)), str(path)) if path.exists() else ({}, "")
+    return {}, ""
+
+
+def find_dev_env(start: Path) -> Path | None:
+    """The `dev.env` of a suite that runs in a folder or above it, if there is one."""
+    candidates = (folder / ".retinue" / "dev.env" for folder in (start, *start.parents))
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -122,15 +127,17 @@ def profile_path(name: str, environment: Mapping[str, str]) -> Path:
     return Path(base) / "retinue" / f"{name}.env"
 
 
-def read_profile(path: Path) -> dict[str, str]:
-    """Read a profile. Raises NOT_CONFIGURED when there is none, or when others may read it."""
+def read_private(path: Path) -> dict[str, str]:
+    """Read the lines `name=value` of a file that holds a token. Raises NOT_CONFIGURED when others may read it."""
     try:
         mode, text = path.stat(), path.read_text()
-    except OSError as error:
-        raise not_configured(f"The profile {path} cannot be read: {error.strerror}.", _LOGIN) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise not_configured(
+            f"{path} cannot be read: {getattr(error, 'strerror', 'it is not text')}.", _LOGIN
+        ) from None
     if mode.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or mode.st_uid != os.getuid():
         raise not_configured(
-            f"The profile {path} holds a token and is open to others.", f"Run `chmod 600 {path}`, and make it your own."
+            f"{path} holds a token and is open to others.", f"Run `chmod 600 {path}`, and make it your own."
         )
     return _pairs(text)
 

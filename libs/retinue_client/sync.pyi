@@ -24,7 +24,7 @@ from retinue_client.models import UsageReport
 from retinue_client.models import Visibility
 from retinue_client.result import Result
 from retinue_client.settings import Connection
-from retinue_client.signature import Signature
+from retinue_client.signatures import Signature
 from retinue_client.writing import AgentFields
 from types import TracebackType
 from typing import Self

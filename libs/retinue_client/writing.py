@@ -21,7 +21,7 @@ from retinue.agent.v1 import agent_pb2
 from retinue_client.errors import InvalidArgumentError, Kind, Problem
 from retinue_client.models import TriggerMode, Visibility
 from retinue_client.reading import camel
-from retinue_client.signature import Signature, SignatureError, signature
+from retinue_client.signatures import Signature, SignatureError, signature
 from retinue_core import values
 
 _SECONDS = re.compile(r"(\d+(?:\.\d{1,9})?)s\Z")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from retinue_client.signature.text import SignatureError
-from retinue_client.signature.types import UNSET, AnyOf, DictOf, Field, ListOf, OneOf, Signature, Simple, Type
+from retinue_client.signatures.text import SignatureError
+from retinue_client.signatures.types import UNSET, AnyOf, DictOf, Field, ListOf, OneOf, Signature, Simple, Type
 
 Schema = Mapping[str, Any]
 

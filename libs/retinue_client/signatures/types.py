@@ -110,14 +110,14 @@ class Signature:
     @cached_property
     def input_schema(self) -> Mapping[str, Any]:
         """The JSON Schema of what goes in."""
-        from retinue_client.signature.schema import to_schema
+        from retinue_client.signatures.schema import to_schema
 
         return to_schema(self.inputs)
 
     @cached_property
     def output_schema(self) -> Mapping[str, Any]:
         """The JSON Schema of what comes out."""
-        from retinue_client.signature.schema import to_schema
+        from retinue_client.signatures.schema import to_schema
 
         return to_schema(self.outputs)
 

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from retinue_client.signature import text
-from retinue_client.signature.types import (
+from retinue_client.signatures import text
+from retinue_client.signatures.types import (
     NONE,
     SIMPLE,
     UNSET,
