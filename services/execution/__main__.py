@@ -20,6 +20,7 @@ from services.execution.accept import Acceptor
 from services.execution.attach import WorkerService
 from services.execution.clients import Reservations, Versions
 from services.execution.config import Settings
+from services.execution.controls import Control
 from services.execution.dispatch import Dispatcher
 from services.execution.feed import Feed
 from services.execution.hints import Hints
@@ -29,7 +30,7 @@ from services.execution.recovery import Recovery
 from services.execution.relay import Relay
 from services.execution.scaler import Scaler
 from services.execution.service import ExecutionService
-from services.execution.store import Executions, Holding, Journals, Outbox
+from services.execution.store import Controls, Executions, Holding, Journals, Outbox
 from services.execution.watch import Watcher
 
 
@@ -55,7 +56,8 @@ async def main() -> None:
             versions, reservations, executions, journal, matcher, events, most_waiting=settings.most_waiting
         )
         watcher = Watcher(feed, executions, journals)
-        service = ExecutionService(acceptor, watcher, feed, executions, journals, relay, reservations, recovery)
+        control = Control(Controls(database), executions, relay, reservations, recovery, matcher, events)
+        service = ExecutionService(acceptor, watcher, feed, executions, journals, control)
         workers = WorkerService(settings.lease, matcher, holding, journal, feed, reservations, recovery)
         server = Server(settings.address, parts.door)
         server.add(

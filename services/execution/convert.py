@@ -149,6 +149,21 @@ def recovered_entry(worker: str, reason: str) -> JournalEntry:
     return JournalEntry(execution_recovered=journal_pb2.ExecutionRecovered(worker=worker, reason=reason))
 
 
+def paused_entry(by: str, reason: str) -> JournalEntry:
+    """The entry for an execution that somebody paused."""
+    return JournalEntry(execution_paused=journal_pb2.ExecutionPaused(paused_by=by, reason=reason))
+
+
+def resumed_entry(by: str, reason: str) -> JournalEntry:
+    """The entry for an execution that somebody let go on."""
+    return JournalEntry(execution_resumed=journal_pb2.ExecutionResumed(resumed_by=by, reason=reason))
+
+
+def retried_entry(by: str, reason: str) -> JournalEntry:
+    """The entry for a failed execution that somebody wants tried again."""
+    return JournalEntry(execution_retried=journal_pb2.ExecutionRetried(retried_by=by, reason=reason))
+
+
 def from_json(text: str) -> struct_pb2.Value:
     """JSON text as a Value."""
     return values.from_python(orjson.loads(text))

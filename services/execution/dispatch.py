@@ -122,7 +122,7 @@ class Dispatcher:
         for execution_id, attachment in promises.items():
             if execution_id not in claimed:
                 self._matcher.give_up(attachment)
-        self._relay.changed(outbox_id, ((change, _started(change, promises)) for change in changes))
+        self._relay.changed(outbox_id, changes)
         await self._assign(changes, promises, granted)
         await self._give_back_grants([pair[0] for key, pair in granted.items() if key not in claimed])
 
@@ -168,10 +168,6 @@ class Dispatcher:
                 change.recorded_at,
             )
             self._matcher.assign(promises[execution.id], execution, assignment)
-
-
-def _started(change: Changed, promises: dict[str, Attachment]) -> JournalEntry:
-    return started_entry(change.execution.attempt, promises[change.execution.id].worker)
 
 
 def assign(

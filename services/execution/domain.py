@@ -25,7 +25,7 @@ class Status(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more happens."""
+        """Whether nothing more happens by itself; a failed one may be retried by somebody."""
         return self in _ENDED
 
 
@@ -39,7 +39,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.WAITING: frozenset({Status.PENDING, Status.PAUSED, Status.FAILED, Status.CANCELLED}),
     Status.PAUSED: frozenset({Status.PENDING, Status.FAILED, Status.CANCELLED}),
     Status.COMPLETED: frozenset(),
-    Status.FAILED: frozenset(),
+    Status.FAILED: frozenset({Status.PENDING}),
     Status.CANCELLED: frozenset(),
 }
 
@@ -53,6 +53,9 @@ class Kind(StrEnum):
     FAILED = "execution.failed"
     CANCELLED = "execution.cancelled"
     RECOVERED = "execution.recovered"
+    PAUSED = "execution.paused"
+    RESUMED = "execution.resumed"
+    RETRIED = "execution.retried"
     MODEL_COMPLETED = "model.completed"
     TOOL_DISPATCHED = "tool.dispatched"
     TOOL_COMPLETED = "tool.completed"
@@ -79,6 +82,9 @@ STATUS_AFTER: dict[Kind, Status] = {
     Kind.CREATED: Status.PENDING,
     Kind.STARTED: Status.RUNNING,
     Kind.RECOVERED: Status.PENDING,
+    Kind.PAUSED: Status.PAUSED,
+    Kind.RESUMED: Status.PENDING,
+    Kind.RETRIED: Status.PENDING,
     Kind.COMPLETED: Status.COMPLETED,
     Kind.FAILED: Status.FAILED,
     Kind.CANCELLED: Status.CANCELLED,

@@ -31,9 +31,13 @@ class Hints:
         await self._versions.open()
         await self._events.listen("work.*", self._work)
         await self._events.listen("revoked.*", self._revoked)
+        await self._events.listen("wanted.*", self._wanted)
 
     async def _work(self, *_: object) -> None:
         self._matcher.wake()
+
+    async def _wanted(self, subject: str, reason: bytes) -> None:
+        self._matcher.want_back(subject.rpartition(".")[2], reason.decode("utf-8", "replace"))
 
     async def _revoked(self, subject: str, reason: bytes) -> None:
         self._matcher.revoke(subject.rpartition(".")[2], reason.decode("utf-8", "replace"))

@@ -122,6 +122,16 @@ class Matcher:
         self.let_go(attachment, execution_id)
         return True
 
+    def want_back(self, execution_id: str, reason: str) -> bool:
+        """Ask the worker that holds an execution for it, at its next step; False when none of this replica does."""
+        attachment = self._holder.get(execution_id)
+        if attachment is None:
+            return False
+        execution = attachment.held[execution_id]
+        wanted = worker_pb2.HandBack(execution_id=execution_id, fence=execution.fence, reason=reason)
+        attachment.send(ServerFrame(hand_back=wanted))
+        return True
+
     def free(self, pool: str) -> int:
         """Free slots of a pool on this replica."""
         return sum(max(0, one.free) for one in self._attached.values() if one.pool == pool)

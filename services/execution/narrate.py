@@ -46,7 +46,10 @@ class Narrator:
         return None
 
     def event(self, entry: JournalEntry, execution: Execution) -> Event:
-        """Take an entry in and tell it. `execution` is the row: any state for the beginning, the last for the end."""
+        """Take an entry in and tell it. `execution` is the row: any state for the beginning, the last for the end.
+
+        A failure that was followed by another try is no end, and reads as a line of the log.
+        """
         kind = kind_of(entry)
         event = Event(sequence=entry.sequence, execution_id=execution.id, time=entry.recorded_at, kind=kind.value)
         step = self.note(entry)
@@ -59,7 +62,7 @@ class Narrator:
         elif kind is Kind.COMPLETED:
             event.event = "done"
             event.done.execution.CopyFrom(from_execution(execution))
-        elif kind in _TERMINAL:
+        elif kind in _TERMINAL and entry.sequence >= execution.last_sequence:
             event.event = "error"
             event.error.execution.CopyFrom(from_execution(execution))
             event.error.error.CopyFrom(event.error.execution.error)
@@ -160,6 +163,9 @@ _WORDS: dict[Kind, Callable[[Any], tuple[str, dict[str, Any]]]] = {
     Kind.CREATED: lambda body: ("Accepted.", {"version": body.agent_version}),
     Kind.STARTED: lambda body: ("A worker took it up.", {"attempt": body.attempt, "worker": body.worker}),
     Kind.RECOVERED: lambda body: (f"Its worker was lost: {body.reason}.", {"worker": body.worker}),
+    Kind.PAUSED: lambda body: ("Paused.", {"by": body.paused_by, "reason": body.reason}),
+    Kind.RESUMED: lambda body: ("Resumed.", {"by": body.resumed_by, "reason": body.reason}),
+    Kind.RETRIED: lambda body: ("Tried again.", {"by": body.retried_by, "reason": body.reason}),
     Kind.COMPLETED: lambda _: ("Completed.", {}),
     Kind.FAILED: lambda body: (f"Failed: {body.error.message}", {"code": body.error.code}),
     Kind.CANCELLED: lambda body: ("Cancelled.", {"by": body.cancelled_by, "reason": body.reason}),

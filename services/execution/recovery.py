@@ -16,7 +16,7 @@ from retinue_core.events import Events
 from services.execution.clients import Reservations
 from services.execution.config import Settings
 from services.execution.convert import failed_entry, recovered_entry, to_new_entry
-from services.execution.domain import TIMED_OUT, Status, worker_lost
+from services.execution.domain import TIMED_OUT, worker_lost
 from services.execution.matching import Matcher
 from services.execution.relay import Relay
 from services.execution.store import Executions, Holding
@@ -85,6 +85,11 @@ class Recovery:
         if not self._matcher.revoke(execution_id, reason):
             await self._events.hint(f"revoked.{execution_id}", reason.encode())
 
+    async def want_back(self, execution_id: str, reason: str) -> None:
+        """Ask whichever worker holds an execution for it, at its next step."""
+        if not self._matcher.want_back(execution_id, reason):
+            await self._events.hint(f"wanted.{execution_id}", reason.encode())
+
     async def _leases(self) -> None:
         """Renew the leases of the workers that are alive, then take back what the others held.
 
@@ -140,10 +145,7 @@ class Recovery:
         )
         outbox_id = new_outbox_id()
         changes = await self._holding.give_back(giving, outbox_id)
-        self._relay.changed(
-            outbox_id,
-            ((one, failed if one.execution.status is Status.FAILED else recovered) for one in changes),
-        )
+        self._relay.changed(outbox_id, changes)
         if changes:
             log.info("took back %d executions of %s: %s", len(changes), session.worker or session.id, reason)
             self._reservations.look()
@@ -155,7 +157,7 @@ class Recovery:
         entry = failed_entry(TIMED_OUT)
         outbox_id = new_outbox_id()
         changes = await self._executions.time_out(TIMED_OUT, to_new_entry(entry).body, _GRACE, outbox_id)
-        self._relay.changed(outbox_id, ((change, entry) for change in changes))
+        self._relay.changed(outbox_id, changes)
         for change in changes:
             self._reservations.look()
             await self.revoke(change.execution.id, "timed out")

@@ -15,9 +15,10 @@ from retinue.execution.v1 import journal_pb2
 from retinue_core.db.schema import EVERY_ORGANIZATION
 from retinue_core.errors import RetinueError
 from retinue_core.events import Events
-from services.execution.convert import JournalEntry, from_stored, kind_of, numbered
+from services.execution.convert import from_stored, kind_of
 from services.execution.feed import Committed, Feed
 from services.execution.store import Executions, Journals, Outbox
+from services.execution.store.journal import StoredEntry
 from services.execution.store.rows import Changed
 
 log = logging.getLogger(__name__)
@@ -49,14 +50,12 @@ class Relay:
             self._untold.append((outbox_id, commits))
             self._some.set()
 
-    def changed(self, outbox_id: str, changes: Iterable[tuple[Changed, JournalEntry]]) -> None:
+    def changed(self, outbox_id: str, changes: Iterable[Changed]) -> None:
         """Tell of executions that got one entry each from a statement."""
         commits = []
-        for change, body in changes:
+        for change in changes:
             execution = change.execution
-            entry = JournalEntry()
-            entry.CopyFrom(body)
-            numbered(entry, execution.last_sequence, change.recorded_at)
+            entry = from_stored(StoredEntry(execution.last_sequence, change.recorded_at, change.body))
             commits.append(Committed(execution.organization_id, execution.id, (entry,)))
         if commits:
             self.committed(outbox_id, commits)

@@ -11,25 +11,24 @@ import orjson
 
 from retinue.execution.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
 from retinue_core import ids, values
-from retinue_core.errors import Problem, RetinueError, invalid, not_found, precondition
+from retinue_core.errors import Problem, RetinueError, invalid, not_found
 from retinue_core.filters import one_of, parse_filter, text_value
 from retinue_core.identity import Identity
 from retinue_core.pages import page_key, page_size, page_token
 from retinue_core.rpc.call import caller, idempotency_key
 from services.execution.accept import Acceptor, Wish
-from services.execution.clients import Reservations
-from services.execution.convert import cancelled_entry, from_execution, from_stored, to_new_entry
-from services.execution.domain import PRIORITIES, Execution, Failure, Status, TimeLimits, time_allowed
+from services.execution.controls import Control
+from services.execution.convert import from_execution, from_stored
+from services.execution.domain import PRIORITIES, Execution, Status, TimeLimits, time_allowed
 from services.execution.feed import Feed
 from services.execution.narrate import LogEntry, Narrator, log_line
-from services.execution.recovery import Recovery
-from services.execution.relay import Relay
 from services.execution.store import Executions, Journals
-from services.execution.store.journal import StoredEntry, new_outbox_id
+from services.execution.store.journal import StoredEntry
 from services.execution.watch import Watcher
 
 pb = execution_service_pb2
 T = TypeVar("T")
+Wished = pb.CancelExecutionRequest | pb.PauseExecutionRequest | pb.ResumeExecutionRequest | pb.RetryExecutionRequest
 _LONGEST_REASON = 1_000
 _FIELDS = {
     "agent_id": text_value,
@@ -51,18 +50,14 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         feed: Feed,
         executions: Executions,
         journals: Journals,
-        relay: Relay,
-        reservations: Reservations,
-        recovery: Recovery,
+        control: Control,
     ) -> None:
         self._acceptor = acceptor
         self._watcher = watcher
         self._feed = feed
         self._executions = executions
         self._journals = journals
-        self._relay = relay
-        self._reservations = reservations
-        self._recovery = recovery
+        self._control = control
         self._background: set[asyncio.Task[Any]] = set()
 
     async def CreateExecution(self, request: pb.CreateExecutionRequest, _: Any) -> pb.CreateExecutionResponse:
@@ -122,18 +117,23 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
 
     async def CancelExecution(self, request: pb.CancelExecutionRequest, _: Any) -> pb.CancelExecutionResponse:
         """Cancel an execution."""
-        if len(request.reason) > _LONGEST_REASON:
-            raise invalid("The reason is too long.", Problem("reason", f"at most {_LONGEST_REASON} characters"))
-        execution = await self._find(request.execution_id)
-        cancelled = await self._cancel(caller(), execution.id, request.reason)
-        execution = cancelled or await self._find(request.execution_id)
-        if execution.status is not Status.CANCELLED:
-            raise precondition(
-                "EXECUTION_ENDED",
-                f"The execution has ended: it is {execution.status}.",
-                details={"executionId": execution.id, "status": execution.status.value},
-            )
+        execution = await self._control.cancel(caller(), *await self._wished(request))
         return pb.CancelExecutionResponse(execution=from_execution(execution))
+
+    async def PauseExecution(self, request: pb.PauseExecutionRequest, _: Any) -> pb.PauseExecutionResponse:
+        """Pause an execution."""
+        execution = await self._control.pause(caller(), *await self._wished(request))
+        return pb.PauseExecutionResponse(execution=from_execution(execution))
+
+    async def ResumeExecution(self, request: pb.ResumeExecutionRequest, _: Any) -> pb.ResumeExecutionResponse:
+        """Let a paused execution go on."""
+        execution = await self._control.resume(caller(), *await self._wished(request))
+        return pb.ResumeExecutionResponse(execution=from_execution(execution))
+
+    async def RetryExecution(self, request: pb.RetryExecutionRequest, _: Any) -> pb.RetryExecutionResponse:
+        """Let a failed execution go on."""
+        execution = await self._control.retry(caller(), *await self._wished(request))
+        return pb.RetryExecutionResponse(execution=from_execution(execution))
 
     async def WatchExecution(
         self, request: pb.WatchExecutionRequest, _: Any
@@ -180,27 +180,19 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
             raise not_found("execution", execution_id)
         return found
 
+    async def _wished(self, request: Wished) -> tuple[str, str]:
+        """Which execution a wish is about, and why; raises unless the caller may see it."""
+        if len(request.reason) > _LONGEST_REASON:
+            raise invalid("The reason is too long.", Problem("reason", f"at most {_LONGEST_REASON} characters"))
+        return (await self._find(request.execution_id)).id, request.reason
+
     async def _journal(self, execution_id: str) -> list[StoredEntry]:
         execution = await self._find(execution_id)
         return await self._journals.read(execution.organization_id, execution.id, limit=100_000)
 
-    async def _cancel(self, identity: Identity, execution_id: str, reason: str) -> Execution | None:
-        entry = cancelled_entry(identity.subject, reason)
-        error = Failure("EXECUTION_CANCELLED", reason or "The execution was cancelled.")
-        outbox_id = new_outbox_id()
-        change = await self._executions.cancel(
-            identity.organization_id, execution_id, error, to_new_entry(entry).body, outbox_id
-        )
-        if change is None:
-            return None
-        self._relay.changed(outbox_id, [(change, entry)])
-        self._reservations.look()
-        await self._recovery.revoke(execution_id, "cancelled")
-        return change.execution
-
     async def _abandon(self, identity: Identity, accepting: asyncio.Task[Execution]) -> None:
         try:
-            await self._cancel(identity, (await accepting).id, "The caller went away.")
+            await self._control.cancel(identity, (await accepting).id, "The caller went away.")
         except RetinueError:
             # Its deadline, a minute at most, ends it.
             return

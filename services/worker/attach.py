@@ -183,6 +183,8 @@ class Session:
             self._acknowledged(frame.ack)
         elif kind == "revoked":
             self._revoked(frame.revoked)
+        elif kind == "hand_back":
+            self._wanted_back(frame.hand_back)
         elif kind == "alive":
             self._lease.renew(frame.alive.lease_ms / 1000)
         elif kind == "budget_grant":
@@ -215,7 +217,7 @@ class Session:
 
     async def _run(self, sent: worker_pb2.Assignment, link: Link) -> None:
         try:
-            await run(self._parts, to_assignment(sent), link, self._leaving.is_set)
+            await run(self._parts, to_assignment(sent), link, lambda: self._leaving.is_set() or bool(link.wanted))
         except Exception:
             log.exception("execution %s met a fault of the worker", link.execution_id)
             link.append(ExecutionFailed(_INTERNAL))
@@ -232,6 +234,11 @@ class Session:
         if held is not None and held.link.fence == revoked.fence:
             log.info("execution %s is no longer held: %s", revoked.execution_id, revoked.reason)
             self._let_go(held)
+
+    def _wanted_back(self, wanted: worker_pb2.HandBack) -> None:
+        held = self._held.get(wanted.execution_id)
+        if held is not None and held.link.fence == wanted.fence:
+            held.link.wanted = wanted.reason
 
     def _let_go(self, held: Held) -> None:
         held.link.revoke()

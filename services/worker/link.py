@@ -29,6 +29,7 @@ class Link:
         self.lease = lease
         self.sequence = sequence
         self.cut = False
+        self.wanted = ""
         self._outbox = outbox
         self._committed = sequence
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []

@@ -137,7 +137,7 @@ class Run:
                     return failure
                 case CallModel() | CallTools():
                     await self._link.committed(self._link.sequence)
-                    self._link.release("draining")
+                    self._link.release(self._link.wanted or "draining")
                     return None
                 case _:
                     return None

@@ -54,25 +54,6 @@ insert into specs (organization_id, digest, spec) values (%(organization_id)s, %
 on conflict (organization_id, digest) do nothing
 """
 
-_CANCEL = (
-    f"""
-with b as (
-    select id, case when status = 'RUNNING' then fence end as held_fence from executions
-    where id = %(id)s and status not in ('COMPLETED', 'FAILED', 'CANCELLED') for update)
-, u as (
-    update executions e set
-        status = 'CANCELLED', fence = e.fence + 1, last_sequence = e.last_sequence + 1, completed_at = now(),
-        waiting_for = '',
-        error_code = %(error_code)s, error_message = %(error_message)s, error_retryable = false,
-        error_details = '{{}}'
-    from b where e.id = b.id
-    returning e.*, b.held_fence, '{Kind.CANCELLED}' as kind, %(body)s::bytea as body)
-"""
-    + JOURNALED
-    + UNSETTLED
-    + f"select {CHANGED} from u"
-)
-
 _TIME_OUT = (
     f"""
 with b as (
@@ -173,20 +154,6 @@ class Executions:
         async with self._database.tenant(organization_id) as connection:
             cursor = await connection.execute(query)
             return [to_execution(row) for row in await cursor.fetchall()]
-
-    async def cancel(
-        self, organization_id: str, execution_id: str, error: Failure, body: bytes, outbox_id: str
-    ) -> Changed | None:
-        """End an execution that has not ended; None when it has, or is not there."""
-        parameters = {
-            "id": execution_id,
-            "error_code": error.code,
-            "error_message": error.message,
-            "body": body,
-            "outbox_id": outbox_id,
-        }
-        rows = await self._database.statement(organization_id, _CANCEL, parameters)
-        return to_changed(rows[0]) if rows else None
 
     async def time_out(self, error: Failure, body: bytes, grace: float, outbox_id: str) -> list[Changed]:
         """Fail up to 100 executions whose deadline is over; a worker has `grace` seconds to say so itself."""

@@ -75,12 +75,13 @@ with i as (
 _GIVE_BACK = (
     f"""
 with b as (
-    select id, fence as held_fence, attempt >= %(most)s as given_up from executions
+    select id, fence as held_fence, attempt >= %(most)s and pause_body is null as given_up, pause_body from executions
     where status = 'RUNNING' and session_id = %(session_id)s and (%(id)s::uuid is null or id = %(id)s)
     limit 500 for update skip locked)
 , u as (
     update executions e set
-        status = case when b.given_up then 'FAILED' else 'PENDING' end,
+        status = case when b.given_up then 'FAILED' when b.pause_body is not null then 'PAUSED' else 'PENDING' end,
+        paused_at = case when b.pause_body is not null then now() end, pause_body = null, waiting_for = '',
         fence = e.fence + 1, last_sequence = e.last_sequence + 1,
         completed_at = case when b.given_up then now() end,
         error_code = case when b.given_up then %(error_code)s end,
@@ -88,8 +89,11 @@ with b as (
         error_retryable = case when b.given_up then false end,
         error_details = case when b.given_up then '{{}}'::jsonb end
     from b where e.id = b.id
-    returning e.*, b.held_fence, case when b.given_up then '{Kind.FAILED}' else '{Kind.RECOVERED}' end as kind,
-        case when b.given_up then %(failed_body)s::bytea else %(recovered_body)s::bytea end as body)
+    returning e.*, b.held_fence,
+        case when b.given_up then '{Kind.FAILED}' when b.pause_body is not null then '{Kind.PAUSED}'
+            else '{Kind.RECOVERED}' end as kind,
+        case when b.given_up then %(failed_body)s::bytea
+            else coalesce(b.pause_body, %(recovered_body)s::bytea) end as body)
 """
     + JOURNALED
     + UNSETTLED

@@ -17,7 +17,7 @@ COLUMNS = """
     started_at, completed_at
 """
 
-CHANGED = COLUMNS + ", now() as recorded_at"
+CHANGED = COLUMNS + ", now() as recorded_at, body"
 
 # For a statement whose CTE `u` holds changed rows of executions with `kind` and `body` of the entry each of them gets,
 # and `held_fence`, the fence of the reservation that each of them leaves (null where none did).
@@ -88,15 +88,16 @@ def to_execution(row: Mapping[str, Any]) -> Execution:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """An execution after a statement that gave it a journal entry, and when that was committed."""
+    """An execution after a statement that gave it a journal entry, when that was committed, and the entry's body."""
 
     execution: Execution
     recorded_at: datetime
+    body: bytes
 
 
 def to_changed(row: Mapping[str, Any]) -> Changed:
     """Turn a row with CHANGED into the change it tells of."""
-    return Changed(to_execution(row), row["recorded_at"])
+    return Changed(to_execution(row), row["recorded_at"], bytes(row["body"]))
 
 
 def _failure(row: Mapping[str, Any]) -> Failure | None:

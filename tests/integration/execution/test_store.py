@@ -11,7 +11,6 @@ import pytest
 from retinue_core import ids
 from retinue_core.db.schema import EVERY_ORGANIZATION
 from services.execution.convert import (
-    cancelled_entry,
     change_of,
     failed_entry,
     kind_of,
@@ -19,7 +18,7 @@ from services.execution.convert import (
     started_entry,
     to_new_entry,
 )
-from services.execution.domain import TIMED_OUT, Execution, Failure, Kind, Status, fold, worker_lost
+from services.execution.domain import TIMED_OUT, Execution, Kind, Status, fold, worker_lost
 from services.execution.store.holding import Claim, GivingBack, Session
 from tests.integration.execution.conftest import Stores, an_append, an_execution, completed_entry, model_entry
 
@@ -176,24 +175,9 @@ async def test_only_sessions_whose_lease_ended_are_lost(stores: Stores) -> None:
     assert {session.id for session in await stores.holding.lost()} == {orphan.session_id}
 
 
-async def test_cancelling_ends_once_and_settles(stores: Stores) -> None:
-    execution = await stores.running(await stores.attach())
-    error, body = Failure("EXECUTION_CANCELLED", "enough"), to_new_entry(cancelled_entry("me", "enough")).body
-    change = await stores.executions.cancel(execution.organization_id, execution.id, error, body, ids.new_id())
-    assert change is not None
-    assert change.execution.status is Status.CANCELLED
-    again = await stores.executions.cancel(execution.organization_id, execution.id, error, body, ids.new_id())
-    assert again is None
-    [answer] = await stores.journals.append([an_append(execution, model_entry(3))], ids.new_id())
-    assert not answer.done
-    assert [one.ended for one in await stores.outbox.unsettled(0)] == ["cancelled"]
-
-
-async def test_another_organisation_can_neither_read_nor_cancel(stores: Stores) -> None:
+async def test_another_organisation_cannot_read(stores: Stores) -> None:
     execution, stranger = await stores.running(await stores.attach()), ids.new_id()
-    error = Failure("EXECUTION_CANCELLED", "")
     assert await stores.executions.get(stranger, execution.id) is None
-    assert await stores.executions.cancel(stranger, execution.id, error, b"", ids.new_id()) is None
     assert await stores.journals.read(stranger, execution.id) == []
     assert (await stores.row(execution)).status is Status.RUNNING
 

@@ -18,7 +18,10 @@ from services.execution.convert import (
     failed_entry,
     kind_of,
     numbered,
+    paused_entry,
     recovered_entry,
+    resumed_entry,
+    retried_entry,
     started_entry,
 )
 from services.execution.domain import Failure, Kind, Status, fold
@@ -144,6 +147,9 @@ def test_every_kind_has_a_log_line_in_words() -> None:
             created_entry(execution()),
             started_entry(1, "w"),
             recovered_entry("w", "gone"),
+            paused_entry("me", "wait"),
+            resumed_entry("me", "on"),
+            retried_entry("me", "again"),
             completed(),
             failed_entry(Failure("X", "x")),
             cancelled_entry("me", ""),
@@ -160,3 +166,13 @@ def test_every_kind_has_a_log_line_in_words() -> None:
         assert log_line(numbered(entry, 1, NOW)).message
     assert log_line(entries[Kind.LOG]).message == "as written"
     assert values.struct_to_python(log_line(entries[Kind.LOG]).metadata) == {"a": 1}
+
+
+def test_a_failure_that_was_retried_is_a_line_of_the_log() -> None:
+    entries = [failed_entry(Failure("X", "x")), retried_entry("me", ""), completed()]
+    narrator = Narrator()
+    row = replace(execution(Status.COMPLETED), last_sequence=3, output_json='"two"')
+    told = [
+        narrator.event(numbered(entry, sequence, NOW), row).event for sequence, entry in enumerate(entries, start=1)
+    ]
+    assert told == ["log", "log", "done"]

@@ -60,6 +60,21 @@ class ExecutionServiceStub:
                 request_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.CancelExecutionRequest.SerializeToString,
                 response_deserializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.CancelExecutionResponse.FromString,
                 _registered_method=True)
+        self.PauseExecution = channel.unary_unary(
+                '/retinue.execution.v1.ExecutionService/PauseExecution',
+                request_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.PauseExecutionRequest.SerializeToString,
+                response_deserializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.PauseExecutionResponse.FromString,
+                _registered_method=True)
+        self.ResumeExecution = channel.unary_unary(
+                '/retinue.execution.v1.ExecutionService/ResumeExecution',
+                request_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.ResumeExecutionRequest.SerializeToString,
+                response_deserializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.ResumeExecutionResponse.FromString,
+                _registered_method=True)
+        self.RetryExecution = channel.unary_unary(
+                '/retinue.execution.v1.ExecutionService/RetryExecution',
+                request_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.RetryExecutionRequest.SerializeToString,
+                response_deserializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.RetryExecutionResponse.FromString,
+                _registered_method=True)
         self.WatchExecution = channel.unary_stream(
                 '/retinue.execution.v1.ExecutionService/WatchExecution',
                 request_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.WatchExecutionRequest.SerializeToString,
@@ -119,6 +134,30 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseExecution(self, request, context):
+        """Pauses an execution: at once while it waits, at its next step while it
+        runs. Pausing it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeExecution(self, request, context):
+        """Lets a paused execution go on; the time it was paused does not count.
+        Resuming one that is not paused changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryExecution(self, request, context):
+        """Lets a failed execution go on from the step that failed, with the time it
+        had at first. What is recorded does not run again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchExecution(self, request, context):
         """Streams what happened after a sequence and then what happens, until the
         execution has ended; without gap or repeat, on any replica.
@@ -168,6 +207,21 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.CancelExecution,
                     request_deserializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.CancelExecutionRequest.FromString,
                     response_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.CancelExecutionResponse.SerializeToString,
+            ),
+            'PauseExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseExecution,
+                    request_deserializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.PauseExecutionRequest.FromString,
+                    response_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.PauseExecutionResponse.SerializeToString,
+            ),
+            'ResumeExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeExecution,
+                    request_deserializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.ResumeExecutionRequest.FromString,
+                    response_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.ResumeExecutionResponse.SerializeToString,
+            ),
+            'RetryExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryExecution,
+                    request_deserializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.RetryExecutionRequest.FromString,
+                    response_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.RetryExecutionResponse.SerializeToString,
             ),
             'WatchExecution': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchExecution,
@@ -321,6 +375,87 @@ class ExecutionService:
             '/retinue.execution.v1.ExecutionService/CancelExecution',
             retinue_dot_execution_dot_v1_dot_execution__service__pb2.CancelExecutionRequest.SerializeToString,
             retinue_dot_execution_dot_v1_dot_execution__service__pb2.CancelExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retinue.execution.v1.ExecutionService/PauseExecution',
+            retinue_dot_execution_dot_v1_dot_execution__service__pb2.PauseExecutionRequest.SerializeToString,
+            retinue_dot_execution_dot_v1_dot_execution__service__pb2.PauseExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retinue.execution.v1.ExecutionService/ResumeExecution',
+            retinue_dot_execution_dot_v1_dot_execution__service__pb2.ResumeExecutionRequest.SerializeToString,
+            retinue_dot_execution_dot_v1_dot_execution__service__pb2.ResumeExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retinue.execution.v1.ExecutionService/RetryExecution',
+            retinue_dot_execution_dot_v1_dot_execution__service__pb2.RetryExecutionRequest.SerializeToString,
+            retinue_dot_execution_dot_v1_dot_execution__service__pb2.RetryExecutionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,18 @@ class ExecutionServiceStub:
     """Cancels an execution. Cancelling it again changes nothing; one that ended
     otherwise cannot be cancelled.
     """
+    PauseExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.PauseExecutionRequest, _execution_service_pb2.PauseExecutionResponse]
+    """Pauses an execution: at once while it waits, at its next step while it
+    runs. Pausing it again changes nothing.
+    """
+    ResumeExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ResumeExecutionRequest, _execution_service_pb2.ResumeExecutionResponse]
+    """Lets a paused execution go on; the time it was paused does not count.
+    Resuming one that is not paused changes nothing.
+    """
+    RetryExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.RetryExecutionRequest, _execution_service_pb2.RetryExecutionResponse]
+    """Lets a failed execution go on from the step that failed, with the time it
+    had at first. What is recorded does not run again.
+    """
     WatchExecution: _grpc.UnaryStreamMultiCallable[_execution_service_pb2.WatchExecutionRequest, _execution_service_pb2.WatchExecutionResponse]
     """Streams what happened after a sequence and then what happens, until the
     execution has ended; without gap or repeat, on any replica.
@@ -78,6 +90,18 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     CancelExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.CancelExecutionRequest, _execution_service_pb2.CancelExecutionResponse]  # type: ignore[assignment]
     """Cancels an execution. Cancelling it again changes nothing; one that ended
     otherwise cannot be cancelled.
+    """
+    PauseExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.PauseExecutionRequest, _execution_service_pb2.PauseExecutionResponse]  # type: ignore[assignment]
+    """Pauses an execution: at once while it waits, at its next step while it
+    runs. Pausing it again changes nothing.
+    """
+    ResumeExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ResumeExecutionRequest, _execution_service_pb2.ResumeExecutionResponse]  # type: ignore[assignment]
+    """Lets a paused execution go on; the time it was paused does not count.
+    Resuming one that is not paused changes nothing.
+    """
+    RetryExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.RetryExecutionRequest, _execution_service_pb2.RetryExecutionResponse]  # type: ignore[assignment]
+    """Lets a failed execution go on from the step that failed, with the time it
+    had at first. What is recorded does not run again.
     """
     WatchExecution: _aio.UnaryStreamMultiCallable[_execution_service_pb2.WatchExecutionRequest, _execution_service_pb2.WatchExecutionResponse]  # type: ignore[assignment]
     """Streams what happened after a sequence and then what happens, until the
@@ -135,6 +159,36 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_execution_service_pb2.CancelExecutionResponse, _abc.Awaitable[_execution_service_pb2.CancelExecutionResponse]]:
         """Cancels an execution. Cancelling it again changes nothing; one that ended
         otherwise cannot be cancelled.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseExecution(
+        self,
+        request: _execution_service_pb2.PauseExecutionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.PauseExecutionResponse, _abc.Awaitable[_execution_service_pb2.PauseExecutionResponse]]:
+        """Pauses an execution: at once while it waits, at its next step while it
+        runs. Pausing it again changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeExecution(
+        self,
+        request: _execution_service_pb2.ResumeExecutionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.ResumeExecutionResponse, _abc.Awaitable[_execution_service_pb2.ResumeExecutionResponse]]:
+        """Lets a paused execution go on; the time it was paused does not count.
+        Resuming one that is not paused changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryExecution(
+        self,
+        request: _execution_service_pb2.RetryExecutionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.RetryExecutionResponse, _abc.Awaitable[_execution_service_pb2.RetryExecutionResponse]]:
+        """Lets a failed execution go on from the step that failed, with the time it
+        had at first. What is recorded does not run again.
         """
 
     @_abc_1.abstractmethod

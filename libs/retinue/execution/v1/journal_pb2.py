@@ -27,49 +27,55 @@ from retinue.common.v1 import common_pb2 as retinue_dot_common_dot_v1_dot_common
 from retinue.execution.v1 import execution_pb2 as retinue_dot_execution_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"retinue/execution/v1/journal.proto\x12\x14retinue.execution.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eretinue/common/v1/common.proto\x1a$retinue/execution/v1/execution.proto\"\xf1\x06\n\x0cJournalEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x05\x12/\n\x0brecorded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x43\n\x11\x65xecution_created\x18\n \x01(\x0b\x32&.retinue.execution.v1.ExecutionCreatedH\x00\x12\x43\n\x11\x65xecution_started\x18\x0b \x01(\x0b\x32&.retinue.execution.v1.ExecutionStartedH\x00\x12G\n\x13\x65xecution_completed\x18\x0c \x01(\x0b\x32(.retinue.execution.v1.ExecutionCompletedH\x00\x12\x41\n\x10\x65xecution_failed\x18\r \x01(\x0b\x32%.retinue.execution.v1.ExecutionFailedH\x00\x12G\n\x13\x65xecution_cancelled\x18\x0e \x01(\x0b\x32(.retinue.execution.v1.ExecutionCancelledH\x00\x12G\n\x13\x65xecution_recovered\x18\x0f \x01(\x0b\x32(.retinue.execution.v1.ExecutionRecoveredH\x00\x12?\n\x0fmodel_completed\x18\x14 \x01(\x0b\x32$.retinue.execution.v1.ModelCompletedH\x00\x12?\n\x0ftool_dispatched\x18\x1e \x01(\x0b\x32$.retinue.execution.v1.ToolDispatchedH\x00\x12=\n\x0etool_completed\x18\x1f \x01(\x0b\x32#.retinue.execution.v1.ToolCompletedH\x00\x12\x37\n\x0btool_failed\x18  \x01(\x0b\x32 .retinue.execution.v1.ToolFailedH\x00\x12\x39\n\x0ctool_unknown\x18! \x01(\x0b\x32!.retinue.execution.v1.ToolUnknownH\x00\x12\x39\n\x0clog_recorded\x18P \x01(\x0b\x32!.retinue.execution.v1.LogRecordedH\x00\x42\x06\n\x04\x62ody\"Y\n\x0cJournalBatch\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x33\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\".retinue.execution.v1.JournalEntry\"=\n\x10\x45xecutionCreated\x12\x12\n\ncreated_by\x18\x01 \x01(\t\x12\x15\n\ragent_version\x18\x02 \x01(\t\"3\n\x10\x45xecutionStarted\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x0e\n\x06worker\x18\x02 \x01(\t\")\n\x12\x45xecutionCompleted\x12\x13\n\x0boutput_json\x18\x01 \x01(\t\"<\n\x0f\x45xecutionFailed\x12)\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x1a.retinue.common.v1.Failure\":\n\x12\x45xecutionCancelled\x12\x14\n\x0c\x63\x61ncelled_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"4\n\x12\x45xecutionRecovered\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xe8\x02\n\x0c\x43ontentBlock\x12\x37\n\x04text\x18\x01 \x01(\x0b\x32\'.retinue.execution.v1.ContentBlock.TextH\x00\x12>\n\x08tool_use\x18\x02 \x01(\x0b\x32*.retinue.execution.v1.ContentBlock.ToolUseH\x00\x12?\n\x08thinking\x18\x03 \x01(\x0b\x32+.retinue.execution.v1.ContentBlock.ThinkingH\x00\x1a\x14\n\x04Text\x12\x0c\n\x04text\x18\x01 \x01(\t\x1a\x37\n\x07ToolUse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ninput_json\x18\x03 \x01(\t\x1a\x46\n\x08Thinking\x12\x10\n\x08thinking\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\t\x12\x15\n\rredacted_data\x18\x03 \x01(\tB\x07\n\x05\x62lock\"\xf4\x01\n\x0eModelCompleted\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x14\n\x0crequest_hash\x18\x04 \x01(\x0c\x12\x33\n\x07\x63ontent\x18\x05 \x03(\x0b\x32\".retinue.execution.v1.ContentBlock\x12\x13\n\x0bstop_reason\x18\x06 \x01(\t\x12\'\n\x05usage\x18\x07 \x01(\x0b\x32\x18.retinue.common.v1.Usage\x12\x13\n\x0b\x64uration_ms\x18\x08 \x01(\x05\x12\x15\n\rprice_version\x18\t \x01(\t\"\x9d\x01\n\x0eToolDispatched\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ninput_json\x18\x03 \x01(\t\x12\x31\n\x06\x65\x66\x66\x65\x63t\x18\x04 \x01(\x0e\x32!.retinue.execution.v1.EffectClass\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\x12\x0c\n\x04step\x18\x06 \x01(\x05\"s\n\rToolCompleted\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x13\n\x0boutput_json\x18\x02 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x05\x12\'\n\x05usage\x18\x04 \x01(\x0b\x32\x18.retinue.common.v1.Usage\"]\n\nToolFailed\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12)\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1a.retinue.common.v1.Failure\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x05\".\n\x0bToolUnknown\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"j\n\x0bLogRecorded\x12\x33\n\x05level\x18\x01 \x01(\x0e\x32$.retinue.execution.v1.LogEntry.Level\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x15\n\rmetadata_json\x18\x03 \x01(\t*\x9a\x01\n\x0b\x45\x66\x66\x65\x63tClass\x12\x1c\n\x18\x45\x46\x46\x45\x43T_CLASS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45\x46\x46\x45\x43T_CLASS_PURE\x10\x01\x12\x1b\n\x17\x45\x46\x46\x45\x43T_CLASS_IDEMPOTENT\x10\x02\x12\x1a\n\x16\x45\x46\x46\x45\x43T_CLASS_PROBEABLE\x10\x03\x12\x1d\n\x19\x45\x46\x46\x45\x43T_CLASS_IRREVERSIBLE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"retinue/execution/v1/journal.proto\x12\x14retinue.execution.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eretinue/common/v1/common.proto\x1a$retinue/execution/v1/execution.proto\"\xbe\x08\n\x0cJournalEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x05\x12/\n\x0brecorded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x43\n\x11\x65xecution_created\x18\n \x01(\x0b\x32&.retinue.execution.v1.ExecutionCreatedH\x00\x12\x43\n\x11\x65xecution_started\x18\x0b \x01(\x0b\x32&.retinue.execution.v1.ExecutionStartedH\x00\x12G\n\x13\x65xecution_completed\x18\x0c \x01(\x0b\x32(.retinue.execution.v1.ExecutionCompletedH\x00\x12\x41\n\x10\x65xecution_failed\x18\r \x01(\x0b\x32%.retinue.execution.v1.ExecutionFailedH\x00\x12G\n\x13\x65xecution_cancelled\x18\x0e \x01(\x0b\x32(.retinue.execution.v1.ExecutionCancelledH\x00\x12G\n\x13\x65xecution_recovered\x18\x0f \x01(\x0b\x32(.retinue.execution.v1.ExecutionRecoveredH\x00\x12\x41\n\x10\x65xecution_paused\x18\x10 \x01(\x0b\x32%.retinue.execution.v1.ExecutionPausedH\x00\x12\x43\n\x11\x65xecution_resumed\x18\x11 \x01(\x0b\x32&.retinue.execution.v1.ExecutionResumedH\x00\x12\x43\n\x11\x65xecution_retried\x18\x12 \x01(\x0b\x32&.retinue.execution.v1.ExecutionRetriedH\x00\x12?\n\x0fmodel_completed\x18\x14 \x01(\x0b\x32$.retinue.execution.v1.ModelCompletedH\x00\x12?\n\x0ftool_dispatched\x18\x1e \x01(\x0b\x32$.retinue.execution.v1.ToolDispatchedH\x00\x12=\n\x0etool_completed\x18\x1f \x01(\x0b\x32#.retinue.execution.v1.ToolCompletedH\x00\x12\x37\n\x0btool_failed\x18  \x01(\x0b\x32 .retinue.execution.v1.ToolFailedH\x00\x12\x39\n\x0ctool_unknown\x18! \x01(\x0b\x32!.retinue.execution.v1.ToolUnknownH\x00\x12\x39\n\x0clog_recorded\x18P \x01(\x0b\x32!.retinue.execution.v1.LogRecordedH\x00\x42\x06\n\x04\x62ody\"Y\n\x0cJournalBatch\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x33\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\".retinue.execution.v1.JournalEntry\"=\n\x10\x45xecutionCreated\x12\x12\n\ncreated_by\x18\x01 \x01(\t\x12\x15\n\ragent_version\x18\x02 \x01(\t\"3\n\x10\x45xecutionStarted\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x0e\n\x06worker\x18\x02 \x01(\t\")\n\x12\x45xecutionCompleted\x12\x13\n\x0boutput_json\x18\x01 \x01(\t\"<\n\x0f\x45xecutionFailed\x12)\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x1a.retinue.common.v1.Failure\":\n\x12\x45xecutionCancelled\x12\x14\n\x0c\x63\x61ncelled_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"4\n\x12\x45xecutionRecovered\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"4\n\x0f\x45xecutionPaused\x12\x11\n\tpaused_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x10\x45xecutionResumed\x12\x12\n\nresumed_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x10\x45xecutionRetried\x12\x12\n\nretried_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xe8\x02\n\x0c\x43ontentBlock\x12\x37\n\x04text\x18\x01 \x01(\x0b\x32\'.retinue.execution.v1.ContentBlock.TextH\x00\x12>\n\x08tool_use\x18\x02 \x01(\x0b\x32*.retinue.execution.v1.ContentBlock.ToolUseH\x00\x12?\n\x08thinking\x18\x03 \x01(\x0b\x32+.retinue.execution.v1.ContentBlock.ThinkingH\x00\x1a\x14\n\x04Text\x12\x0c\n\x04text\x18\x01 \x01(\t\x1a\x37\n\x07ToolUse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ninput_json\x18\x03 \x01(\t\x1a\x46\n\x08Thinking\x12\x10\n\x08thinking\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\t\x12\x15\n\rredacted_data\x18\x03 \x01(\tB\x07\n\x05\x62lock\"\xf4\x01\n\x0eModelCompleted\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x14\n\x0crequest_hash\x18\x04 \x01(\x0c\x12\x33\n\x07\x63ontent\x18\x05 \x03(\x0b\x32\".retinue.execution.v1.ContentBlock\x12\x13\n\x0bstop_reason\x18\x06 \x01(\t\x12\'\n\x05usage\x18\x07 \x01(\x0b\x32\x18.retinue.common.v1.Usage\x12\x13\n\x0b\x64uration_ms\x18\x08 \x01(\x05\x12\x15\n\rprice_version\x18\t \x01(\t\"\x9d\x01\n\x0eToolDispatched\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ninput_json\x18\x03 \x01(\t\x12\x31\n\x06\x65\x66\x66\x65\x63t\x18\x04 \x01(\x0e\x32!.retinue.execution.v1.EffectClass\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\x12\x0c\n\x04step\x18\x06 \x01(\x05\"s\n\rToolCompleted\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x13\n\x0boutput_json\x18\x02 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x05\x12\'\n\x05usage\x18\x04 \x01(\x0b\x32\x18.retinue.common.v1.Usage\"]\n\nToolFailed\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12)\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1a.retinue.common.v1.Failure\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x05\".\n\x0bToolUnknown\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"j\n\x0bLogRecorded\x12\x33\n\x05level\x18\x01 \x01(\x0e\x32$.retinue.execution.v1.LogEntry.Level\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x15\n\rmetadata_json\x18\x03 \x01(\t*\x9a\x01\n\x0b\x45\x66\x66\x65\x63tClass\x12\x1c\n\x18\x45\x46\x46\x45\x43T_CLASS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45\x46\x46\x45\x43T_CLASS_PURE\x10\x01\x12\x1b\n\x17\x45\x46\x46\x45\x43T_CLASS_IDEMPOTENT\x10\x02\x12\x1a\n\x16\x45\x46\x46\x45\x43T_CLASS_PROBEABLE\x10\x03\x12\x1d\n\x19\x45\x46\x46\x45\x43T_CLASS_IRREVERSIBLE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'retinue.execution.v1.journal_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EFFECTCLASS']._serialized_start=2612
-  _globals['_EFFECTCLASS']._serialized_end=2766
+  _globals['_EFFECTCLASS']._serialized_start=2983
+  _globals['_EFFECTCLASS']._serialized_end=3137
   _globals['_JOURNALENTRY']._serialized_start=164
-  _globals['_JOURNALENTRY']._serialized_end=1045
-  _globals['_JOURNALBATCH']._serialized_start=1047
-  _globals['_JOURNALBATCH']._serialized_end=1136
-  _globals['_EXECUTIONCREATED']._serialized_start=1138
-  _globals['_EXECUTIONCREATED']._serialized_end=1199
-  _globals['_EXECUTIONSTARTED']._serialized_start=1201
-  _globals['_EXECUTIONSTARTED']._serialized_end=1252
-  _globals['_EXECUTIONCOMPLETED']._serialized_start=1254
-  _globals['_EXECUTIONCOMPLETED']._serialized_end=1295
-  _globals['_EXECUTIONFAILED']._serialized_start=1297
-  _globals['_EXECUTIONFAILED']._serialized_end=1357
-  _globals['_EXECUTIONCANCELLED']._serialized_start=1359
-  _globals['_EXECUTIONCANCELLED']._serialized_end=1417
-  _globals['_EXECUTIONRECOVERED']._serialized_start=1419
-  _globals['_EXECUTIONRECOVERED']._serialized_end=1471
-  _globals['_CONTENTBLOCK']._serialized_start=1474
-  _globals['_CONTENTBLOCK']._serialized_end=1834
-  _globals['_CONTENTBLOCK_TEXT']._serialized_start=1676
-  _globals['_CONTENTBLOCK_TEXT']._serialized_end=1696
-  _globals['_CONTENTBLOCK_TOOLUSE']._serialized_start=1698
-  _globals['_CONTENTBLOCK_TOOLUSE']._serialized_end=1753
-  _globals['_CONTENTBLOCK_THINKING']._serialized_start=1755
-  _globals['_CONTENTBLOCK_THINKING']._serialized_end=1825
-  _globals['_MODELCOMPLETED']._serialized_start=1837
-  _globals['_MODELCOMPLETED']._serialized_end=2081
-  _globals['_TOOLDISPATCHED']._serialized_start=2084
-  _globals['_TOOLDISPATCHED']._serialized_end=2241
-  _globals['_TOOLCOMPLETED']._serialized_start=2243
-  _globals['_TOOLCOMPLETED']._serialized_end=2358
-  _globals['_TOOLFAILED']._serialized_start=2360
-  _globals['_TOOLFAILED']._serialized_end=2453
-  _globals['_TOOLUNKNOWN']._serialized_start=2455
-  _globals['_TOOLUNKNOWN']._serialized_end=2501
-  _globals['_LOGRECORDED']._serialized_start=2503
-  _globals['_LOGRECORDED']._serialized_end=2609
+  _globals['_JOURNALENTRY']._serialized_end=1250
+  _globals['_JOURNALBATCH']._serialized_start=1252
+  _globals['_JOURNALBATCH']._serialized_end=1341
+  _globals['_EXECUTIONCREATED']._serialized_start=1343
+  _globals['_EXECUTIONCREATED']._serialized_end=1404
+  _globals['_EXECUTIONSTARTED']._serialized_start=1406
+  _globals['_EXECUTIONSTARTED']._serialized_end=1457
+  _globals['_EXECUTIONCOMPLETED']._serialized_start=1459
+  _globals['_EXECUTIONCOMPLETED']._serialized_end=1500
+  _globals['_EXECUTIONFAILED']._serialized_start=1502
+  _globals['_EXECUTIONFAILED']._serialized_end=1562
+  _globals['_EXECUTIONCANCELLED']._serialized_start=1564
+  _globals['_EXECUTIONCANCELLED']._serialized_end=1622
+  _globals['_EXECUTIONRECOVERED']._serialized_start=1624
+  _globals['_EXECUTIONRECOVERED']._serialized_end=1676
+  _globals['_EXECUTIONPAUSED']._serialized_start=1678
+  _globals['_EXECUTIONPAUSED']._serialized_end=1730
+  _globals['_EXECUTIONRESUMED']._serialized_start=1732
+  _globals['_EXECUTIONRESUMED']._serialized_end=1786
+  _globals['_EXECUTIONRETRIED']._serialized_start=1788
+  _globals['_EXECUTIONRETRIED']._serialized_end=1842
+  _globals['_CONTENTBLOCK']._serialized_start=1845
+  _globals['_CONTENTBLOCK']._serialized_end=2205
+  _globals['_CONTENTBLOCK_TEXT']._serialized_start=2047
+  _globals['_CONTENTBLOCK_TEXT']._serialized_end=2067
+  _globals['_CONTENTBLOCK_TOOLUSE']._serialized_start=2069
+  _globals['_CONTENTBLOCK_TOOLUSE']._serialized_end=2124
+  _globals['_CONTENTBLOCK_THINKING']._serialized_start=2126
+  _globals['_CONTENTBLOCK_THINKING']._serialized_end=2196
+  _globals['_MODELCOMPLETED']._serialized_start=2208
+  _globals['_MODELCOMPLETED']._serialized_end=2452
+  _globals['_TOOLDISPATCHED']._serialized_start=2455
+  _globals['_TOOLDISPATCHED']._serialized_end=2612
+  _globals['_TOOLCOMPLETED']._serialized_start=2614
+  _globals['_TOOLCOMPLETED']._serialized_end=2729
+  _globals['_TOOLFAILED']._serialized_start=2731
+  _globals['_TOOLFAILED']._serialized_end=2824
+  _globals['_TOOLUNKNOWN']._serialized_start=2826
+  _globals['_TOOLUNKNOWN']._serialized_end=2872
+  _globals['_LOGRECORDED']._serialized_start=2874
+  _globals['_LOGRECORDED']._serialized_end=2980
 # @@protoc_insertion_point(module_scope)

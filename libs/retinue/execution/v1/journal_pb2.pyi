@@ -70,6 +70,9 @@ class JournalEntry(_message.Message):
     EXECUTION_FAILED_FIELD_NUMBER: _builtins.int
     EXECUTION_CANCELLED_FIELD_NUMBER: _builtins.int
     EXECUTION_RECOVERED_FIELD_NUMBER: _builtins.int
+    EXECUTION_PAUSED_FIELD_NUMBER: _builtins.int
+    EXECUTION_RESUMED_FIELD_NUMBER: _builtins.int
+    EXECUTION_RETRIED_FIELD_NUMBER: _builtins.int
     MODEL_COMPLETED_FIELD_NUMBER: _builtins.int
     TOOL_DISPATCHED_FIELD_NUMBER: _builtins.int
     TOOL_COMPLETED_FIELD_NUMBER: _builtins.int
@@ -107,6 +110,18 @@ class JournalEntry(_message.Message):
         """Its worker was lost, and it became claimable again."""
 
     @_builtins.property
+    def execution_paused(self) -> Global___ExecutionPaused:
+        """It was paused."""
+
+    @_builtins.property
+    def execution_resumed(self) -> Global___ExecutionResumed:
+        """It goes on after a pause."""
+
+    @_builtins.property
+    def execution_retried(self) -> Global___ExecutionRetried:
+        """It failed, and goes on from the step that failed."""
+
+    @_builtins.property
     def model_completed(self) -> Global___ModelCompleted:
         """A model answered."""
 
@@ -141,6 +156,9 @@ class JournalEntry(_message.Message):
         execution_failed: Global___ExecutionFailed | None = ...,
         execution_cancelled: Global___ExecutionCancelled | None = ...,
         execution_recovered: Global___ExecutionRecovered | None = ...,
+        execution_paused: Global___ExecutionPaused | None = ...,
+        execution_resumed: Global___ExecutionResumed | None = ...,
+        execution_retried: Global___ExecutionRetried | None = ...,
         model_completed: Global___ModelCompleted | None = ...,
         tool_dispatched: Global___ToolDispatched | None = ...,
         tool_completed: Global___ToolCompleted | None = ...,
@@ -148,11 +166,11 @@ class JournalEntry(_message.Message):
         tool_unknown: Global___ToolUnknown | None = ...,
         log_recorded: Global___LogRecorded | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "execution_cancelled", b"execution_cancelled", "execution_completed", b"execution_completed", "execution_created", b"execution_created", "execution_failed", b"execution_failed", "execution_recovered", b"execution_recovered", "execution_started", b"execution_started", "log_recorded", b"log_recorded", "model_completed", b"model_completed", "recorded_at", b"recorded_at", "tool_completed", b"tool_completed", "tool_dispatched", b"tool_dispatched", "tool_failed", b"tool_failed", "tool_unknown", b"tool_unknown"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "execution_cancelled", b"execution_cancelled", "execution_completed", b"execution_completed", "execution_created", b"execution_created", "execution_failed", b"execution_failed", "execution_paused", b"execution_paused", "execution_recovered", b"execution_recovered", "execution_resumed", b"execution_resumed", "execution_retried", b"execution_retried", "execution_started", b"execution_started", "log_recorded", b"log_recorded", "model_completed", b"model_completed", "recorded_at", b"recorded_at", "tool_completed", b"tool_completed", "tool_dispatched", b"tool_dispatched", "tool_failed", b"tool_failed", "tool_unknown", b"tool_unknown"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "execution_cancelled", b"execution_cancelled", "execution_completed", b"execution_completed", "execution_created", b"execution_created", "execution_failed", b"execution_failed", "execution_recovered", b"execution_recovered", "execution_started", b"execution_started", "log_recorded", b"log_recorded", "model_completed", b"model_completed", "recorded_at", b"recorded_at", "sequence", b"sequence", "tool_completed", b"tool_completed", "tool_dispatched", b"tool_dispatched", "tool_failed", b"tool_failed", "tool_unknown", b"tool_unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "execution_cancelled", b"execution_cancelled", "execution_completed", b"execution_completed", "execution_created", b"execution_created", "execution_failed", b"execution_failed", "execution_paused", b"execution_paused", "execution_recovered", b"execution_recovered", "execution_resumed", b"execution_resumed", "execution_retried", b"execution_retried", "execution_started", b"execution_started", "log_recorded", b"log_recorded", "model_completed", b"model_completed", "recorded_at", b"recorded_at", "sequence", b"sequence", "tool_completed", b"tool_completed", "tool_dispatched", b"tool_dispatched", "tool_failed", b"tool_failed", "tool_unknown", b"tool_unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["execution_created", "execution_started", "execution_completed", "execution_failed", "execution_cancelled", "execution_recovered", "model_completed", "tool_dispatched", "tool_completed", "tool_failed", "tool_unknown", "log_recorded"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["execution_created", "execution_started", "execution_completed", "execution_failed", "execution_cancelled", "execution_recovered", "execution_paused", "execution_resumed", "execution_retried", "model_completed", "tool_dispatched", "tool_completed", "tool_failed", "tool_unknown", "log_recorded"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -337,6 +355,84 @@ class ExecutionRecovered(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExecutionRecovered: _TypeAlias = ExecutionRecovered  # noqa: Y015
+
+@_typing.final
+class ExecutionPaused(_message.Message):
+    """The execution was paused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAUSED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    paused_by: _builtins.str
+    """User who paused it."""
+    reason: _builtins.str
+    """Why, in that user's words."""
+    def __init__(
+        self,
+        *,
+        paused_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paused_by", b"paused_by", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExecutionPaused: _TypeAlias = ExecutionPaused  # noqa: Y015
+
+@_typing.final
+class ExecutionResumed(_message.Message):
+    """The execution goes on after a pause."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESUMED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    resumed_by: _builtins.str
+    """User who resumed it."""
+    reason: _builtins.str
+    """Why, in that user's words."""
+    def __init__(
+        self,
+        *,
+        resumed_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "resumed_by", b"resumed_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExecutionResumed: _TypeAlias = ExecutionResumed  # noqa: Y015
+
+@_typing.final
+class ExecutionRetried(_message.Message):
+    """The execution failed, and goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RETRIED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    retried_by: _builtins.str
+    """User who wants it to be tried again."""
+    reason: _builtins.str
+    """Why, in that user's words."""
+    def __init__(
+        self,
+        *,
+        retried_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "retried_by", b"retried_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExecutionRetried: _TypeAlias = ExecutionRetried  # noqa: Y015
 
 @_typing.final
 class ContentBlock(_message.Message):

@@ -314,6 +314,7 @@ class ServerFrame(_message.Message):
     ALIVE_FIELD_NUMBER: _builtins.int
     BUDGET_GRANT_FIELD_NUMBER: _builtins.int
     GOODBYE_FIELD_NUMBER: _builtins.int
+    HAND_BACK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """The answer to `hello`."""
@@ -342,6 +343,10 @@ class ServerFrame(_message.Message):
     def goodbye(self) -> Global___Goodbye:
         """The replica leaves; attach to another one."""
 
+    @_builtins.property
+    def hand_back(self) -> Global___HandBack:
+        """An execution is wanted back at its next step."""
+
     def __init__(
         self,
         *,
@@ -352,12 +357,13 @@ class ServerFrame(_message.Message):
         alive: Global___Alive | None = ...,
         budget_grant: Global___BudgetGrant | None = ...,
         goodbye: Global___Goodbye | None = ...,
+        hand_back: Global___HandBack | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "alive", b"alive", "assignment", b"assignment", "budget_grant", b"budget_grant", "frame", b"frame", "goodbye", b"goodbye", "revoked", b"revoked", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "alive", b"alive", "assignment", b"assignment", "budget_grant", b"budget_grant", "frame", b"frame", "goodbye", b"goodbye", "hand_back", b"hand_back", "revoked", b"revoked", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "alive", b"alive", "assignment", b"assignment", "budget_grant", b"budget_grant", "frame", b"frame", "goodbye", b"goodbye", "revoked", b"revoked", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "alive", b"alive", "assignment", b"assignment", "budget_grant", b"budget_grant", "frame", b"frame", "goodbye", b"goodbye", "hand_back", b"hand_back", "revoked", b"revoked", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["welcome", "assignment", "ack", "revoked", "alive", "budget_grant", "goodbye"]  # noqa: Y015
+    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["welcome", "assignment", "ack", "revoked", "alive", "budget_grant", "goodbye", "hand_back"]  # noqa: Y015
     _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
 
@@ -538,6 +544,38 @@ class Revoked(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Revoked: _TypeAlias = Revoked  # noqa: Y015
+
+@_typing.final
+class HandBack(_message.Message):
+    """An execution is wanted back at its next step; the worker answers with
+    `release`, unless the execution ends before.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    """The execution."""
+    fence: _builtins.int
+    """Fence of the assignment."""
+    reason: _builtins.str
+    """Why, for example `pause`."""
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        fence: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "fence", b"fence", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandBack: _TypeAlias = HandBack  # noqa: Y015
 
 @_typing.final
 class Alive(_message.Message):
