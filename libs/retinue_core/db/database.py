@@ -22,6 +22,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from retinue_core.cancellation import cancellation_kept
 from retinue_core.db.schema import EVERY_ORGANIZATION, SCOPE_SETTING, role_name, schema_name
 from retinue_core.errors import unavailable
 
@@ -115,18 +116,19 @@ class Database:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._acquire_timeout
         while True:
-            connection = await pool.getconn(timeout=deadline - loop.time())
+            connection = None
             try:
+                with cancellation_kept():
+                    connection = await pool.getconn(timeout=deadline - loop.time())
                 # An idle connection has nothing to read, unless it is the server's farewell.
                 if opening or _readable(connection):
                     await connection.execute(opening or b"", prepare=False)
-            except psycopg.OperationalError:
-                await pool.putconn(connection)
-                if not connection.closed:
+            except BaseException as error:
+                if connection is None:
                     raise
-            except BaseException:
                 await pool.putconn(connection)
-                raise
+                if not (isinstance(error, psycopg.OperationalError) and connection.closed):
+                    raise
             else:
                 return connection
 
