@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from retinue.execution.v1 import journal_pb2
+from retinue.execution.v1 import journal_pb2, worker_pb2
 from retinue_core.clock import SystemClock
 from retinue_core.ports import free_ports
 from tests.fakes.web import Reply
@@ -129,6 +129,18 @@ async def test_past_its_lease_a_worker_that_was_replaced_never_starts_its_change
         await bench.execution.until(lambda: kinds().count("append") == 2)
         await bench.execution.ended(await bench.execution.assign(QUICK, remaining_ms=10_000_000))
         assert bench.web.seen == []
+
+
+async def test_an_execution_that_is_wanted_back_is_released_at_its_next_step(bench: Bench) -> None:
+    gone = bench.web.hang("/never")
+    turn = {"content": [call(bench, "/never")], "delayMs": 300}
+    wanted = await bench.execution.assign(agent_spec([turn, [{"text": "never here"}]]))
+    hand_back = worker_pb2.HandBack(execution_id=wanted, fence=bench.execution.fences[wanted], reason="pause")
+    bench.execution.stream.send(hand_back=hand_back)
+    await bench.execution.until(lambda: "release" in bench.execution.stream.kinds())
+    assert bench.execution.kinds(wanted) == ["model_completed"]
+    assert not gone.is_set()
+    assert (await bench.execution.ended(await bench.execution.assign(QUICK))).HasField("execution_completed")
 
 
 async def test_leaving_hands_over_at_the_step_boundary(bench: Bench) -> None:
