@@ -133,8 +133,9 @@ async def test_past_its_lease_a_worker_that_was_replaced_never_starts_its_change
 
 async def test_an_execution_that_is_wanted_back_is_released_at_its_next_step(bench: Bench) -> None:
     gone = bench.web.hang("/never")
-    turn = {"content": [call(bench, "/never")], "delayMs": 300}
+    turn = {"content": [{"text": "thinking aloud"}, call(bench, "/never")], "delayMs": 300}
     wanted = await bench.execution.assign(agent_spec([turn, [{"text": "never here"}]]))
+    await bench.execution.until(lambda: "delta" in bench.execution.stream.kinds())
     hand_back = worker_pb2.HandBack(execution_id=wanted, fence=bench.execution.fences[wanted], reason="pause")
     bench.execution.stream.send(hand_back=hand_back)
     await bench.execution.until(lambda: "release" in bench.execution.stream.kinds())
