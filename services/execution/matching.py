@@ -15,11 +15,16 @@ from retinue.execution.v1 import worker_pb2
 from services.execution.domain import Execution
 
 ServerFrame = worker_pb2.ServerFrame
+_SILENCE = 2  # a worker that is well misses one renewal, or two when it is busy
 
 
 @dataclass(slots=True, eq=False)
 class Attachment:
-    """A worker's stream. `held` are executions by id, `promised` slots that an assignment is on its way to."""
+    """A worker's stream.
+
+    `held` are executions by id, `promised` slots that an assignment is on its way to, `silent_for` the renewals in a
+    row that found no heartbeat.
+    """
 
     id: str
     worker: str
@@ -28,6 +33,7 @@ class Attachment:
     held: dict[str, Execution] = field(default_factory=dict)
     promised: int = 0
     beating: bool = True
+    silent_for: int = 0
     draining: bool = False
     closed: bool = False
     _out: deque[ServerFrame] = field(default_factory=deque)
@@ -36,7 +42,9 @@ class Attachment:
     @property
     def free(self) -> int:
         """Executions it can still take."""
-        return 0 if self.draining or self.closed else self.slots - len(self.held) - self.promised
+        if self.draining or self.closed or self.silent_for > _SILENCE:
+            return 0
+        return self.slots - len(self.held) - self.promised
 
     def send(self, frame: ServerFrame) -> None:
         """Say something to the worker."""
@@ -80,6 +88,13 @@ class Matcher:
         self._attached.pop(attachment.id, None)
         for execution_id in attachment.held:
             self._holder.pop(execution_id, None)
+
+    def drop(self, session_id: str) -> None:
+        """End the stream of a session that is over, if it is here: a worker that hangs must get nothing more."""
+        attachment = self._attached.get(session_id)
+        if attachment is not None:
+            self.remove(attachment)
+            attachment.close()
 
     def take(self, pool: str) -> Attachment | None:
         """Promise a slot of the least loaded worker of a pool; None when no slot is free.

@@ -96,6 +96,8 @@ class Recovery:
         In this order: after the database was away, the leases of workers that lived through it are renewed before
         anybody could find them ended.
         """
+        for attachment in self._matcher:
+            attachment.silent_for = 0 if attachment.beating else attachment.silent_for + 1
         beating = [attachment for attachment in self._matcher if attachment.beating]
         if beating:
             kept = await self._holding.renew([one.id for one in beating], self._settings.lease)
@@ -108,6 +110,7 @@ class Recovery:
                     log.warning("worker %s lost its session", attachment.worker)
                     attachment.close()
         for session in await self._holding.lost():
+            self._matcher.drop(session.id)
             await self._take_back(session, "its lease ended")
 
     async def _strays(self) -> None:
