@@ -7,7 +7,7 @@ started twice.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import UTC, timedelta
 from typing import Any, TypedDict, Unpack
 
@@ -129,7 +129,9 @@ class Executions:
             self._wire, "execution", "ListLogs", request, lambda page: (read(LogEntry, line) for line in page.logs)
         )
 
-    def watch(self, execution: Execution | str, *, after: int = 0, patience: float = _PATIENCE) -> AsyncIterator[Event]:
+    def watch(
+        self, execution: Execution | str, *, after: int = 0, patience: float = _PATIENCE
+    ) -> AsyncGenerator[Event, None]:
         """Iterate over what happened behind a sequence and then over what happens, until the execution has ended.
 
         A connection that breaks is opened again by itself, without gap and without repeat; after `patience` seconds

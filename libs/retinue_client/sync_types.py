@@ -24,7 +24,8 @@ _CLASSES: tuple[tuple[ModuleType, str], ...] = (
 )
 _MADE = {name for _, name in _CLASSES}
 _CONSTRUCTED = "Retinue"
-_RENAMED = {"AsyncIterator": "Iterator", "__aenter__": "__enter__", "__aexit__": "__exit__"}
+_ITERATORS = ("AsyncGenerator", "AsyncIterator")
+_RENAMED = {"__aenter__": "__enter__", "__aexit__": "__exit__"}
 _HEAD = """\
 # The client without `await`. Written by `python -m retinue_client.sync_types`; do not edit.
 from collections.abc import Iterator
@@ -68,9 +69,7 @@ def _member(member: ast.stmt, *, constructed: bool) -> Iterable[ast.stmt]:
         return []
     if member.name.startswith("_") and not (constructed and member.name in ("__init__", *_RENAMED)):
         return []
-    for argument in ast.walk(member):
-        if isinstance(argument, ast.Name):
-            argument.id = _RENAMED.get(argument.id, argument.id)
+    _Plain().generic_visit(member)
     member.args.defaults = [_default(value) for value in member.args.defaults]
     member.args.kw_defaults = [None if value is None else _default(value) for value in member.args.kw_defaults]
     documented = [member.body[0]] if ast.get_docstring(member) else []
@@ -83,6 +82,17 @@ def _member(member: ast.stmt, *, constructed: bool) -> Iterable[ast.stmt]:
             returns=member.returns,
         )
     ]
+
+
+class _Plain(ast.NodeTransformer):
+    """Annotations without what is asynchronous."""
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.Subscript:
+        """Make an asynchronous iterator a plain one."""
+        if isinstance(node.value, ast.Name) and node.value.id in _ITERATORS:
+            inner = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
+            return ast.Subscript(ast.Name("Iterator"), inner)
+        return node
 
 
 def _default(value: ast.expr) -> ast.expr:

@@ -6,7 +6,7 @@ dropped, and after a gap, an end that was none, or a broken connection the strea
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -31,7 +31,7 @@ async def follow(
     sleep: Callable[[float], Awaitable[None]],
     monotonic: Callable[[], float],
     patience: float,
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Yield the events behind a sequence until the last one.
 
     `patience` is for how many seconds it tries again when nothing answers; then the last error is raised.
