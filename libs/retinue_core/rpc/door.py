@@ -32,8 +32,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Callable[[Any, Context], Awaitable[Any]]
 _OPEN = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 _LONGEST_ID = 128
-
-
 _SHAPES: dict[tuple[bool, bool], tuple[str, Callable[..., grpc.RpcMethodHandler[Any, Any]]]] = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
     (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
@@ -83,21 +81,17 @@ class Door(grpc.aio.ServerInterceptor):
     def _wrap(self, path: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
         check = rules.access_check(path)
         codec = (handler.request_deserializer, handler.response_serializer)
-        if not handler.response_streaming:
-            answering = self._keyed(path, handler.unary_unary)
+        shape, made = _SHAPES[handler.request_streaming, handler.response_streaming]
+        inner: Handler = getattr(handler, shape)
+        if handler.response_streaming:
+            inner = _Writing(getattr(handler, shape))
+        elif not handler.request_streaming:
+            inner = self._keyed(path, inner)
 
-            async def unary(request: Message, context: Context) -> Any:
-                return await self._guard(path, check, request, context, answering)
+        async def guarded(request: Any, context: Context) -> Any:
+            return await self._guard(path, check, request, context, inner)
 
-            return grpc.unary_unary_rpc_method_handler(unary, *codec)
-
-        async def stream(request: Any, context: Context) -> None:
-            inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
-            await self._guard(path, check, request, context, _Writing(inner))
-
-        if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(stream, *codec)
-        return grpc.unary_stream_rpc_method_handler(stream, *codec)
+        return made(guarded, *codec)
 
     def _keyed(self, path: str, handler: Handler) -> Handler:
         """The handler of a method that changes something, answering once for each idempotency key."""
