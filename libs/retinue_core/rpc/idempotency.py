@@ -75,13 +75,15 @@ async def once(
     if state is not State.NEW:
         raise _refusal(state)
     # A caller that goes away is the very one who asks again: the request is carried to its end without it.
-    return await asyncio.shield(asyncio.create_task(_carried_out(answers, key, handler)))
+    carrying = asyncio.create_task(_carried_out(answers, key, handler))
+    carrying.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return await asyncio.shield(carrying)
 
 
 async def _carried_out(answers: Answers, key: Key, handler: Callable[[], Awaitable[Any]]) -> Any:
     try:
         answer = await handler()
-    except RetinueError:
+    except Exception:
         await answers.forget(key)
         raise
     await answers.finish(key, _without_secrets(answer).SerializeToString())
