@@ -133,6 +133,14 @@ class Agents:
         )
         return self._agent((await self._wire.call("agent", "UpdateAgent", request, keyed=True)).agent)
 
+    async def ensure(self, *, signature: str | Signature | None = None, **fields: Unpack[AgentFields]) -> Agent:
+        """Create the agent of this `name`, or change it to what the fields say; the same again changes nothing."""
+        try:
+            current = await self._named(fields.get("name", ""))
+        except NotFoundError:
+            return await self.create(signature=signature, **fields)
+        return await self.update(current, signature=signature, **fields)
+
     async def delete(self, agent: Agent | str) -> None:
         """Delete an agent; its executions stay readable."""
         await self._wire.call("agent", "DeleteAgent", pb.DeleteAgentRequest(agent_id=await self.id_of(agent)))

@@ -101,6 +101,10 @@ class Agents:
         """
         ...
 
+    def ensure(self, *, signature: str | Signature | None=None, **fields: Unpack[AgentFields]) -> Agent:
+        """Create the agent of this `name`, or change it to what the fields say; the same again changes nothing."""
+        ...
+
     def delete(self, agent: Agent | str) -> None:
         """Delete an agent; its executions stay readable."""
         ...
