@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import orjson
 
 from retinue.execution.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
-from retinue_core import ids, values
+from retinue_core import ids, telemetry, values
 from retinue_core.errors import Problem, RetinueError, invalid, not_found
 from retinue_core.filters import one_of, parse_filter, text_value
 from retinue_core.identity import Identity
@@ -24,6 +25,7 @@ from services.execution.feed import Feed
 from services.execution.narrate import LogEntry, Narrator, log_line
 from services.execution.store import Executions, Journals
 from services.execution.store.journal import StoredEntry
+from services.execution.trace import trace
 from services.execution.watch import Watcher
 
 pb = execution_service_pb2
@@ -157,6 +159,15 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
             narrator.note(from_stored(stored))
         steps, more = _page(narrator.steps, request.page_size, request.page_token, request.execution_id)
         return pb.ListStepsResponse(steps=steps, next_page_token=more)
+
+    async def GetTrace(self, request: pb.GetTraceRequest, _: Any) -> pb.GetTraceResponse:
+        """Show where the time of an execution went."""
+        execution = await self._find(request.execution_id)
+        entries = [from_stored(stored) for stored in await self._journal(execution.id)]
+        spans, steps = trace(execution, entries, datetime.now(UTC))
+        return pb.GetTraceResponse(
+            execution_id=execution.id, trace_id=telemetry.trace_id(execution.traceparent), spans=spans, steps=steps
+        )
 
     async def ListLogs(self, request: pb.ListLogsRequest, _: Any) -> pb.ListLogsResponse:
         """List the log of an execution."""

@@ -435,6 +435,89 @@ class LogEntry(_message.Message):
 Global___LogEntry: _TypeAlias = LogEntry  # noqa: Y015
 
 @_typing.final
+class TraceSpan(_message.Message):
+    """A span of time in an execution, for a waterfall."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TraceSpan._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: TraceSpan._Kind.ValueType  # 0
+        """Not said."""
+        EXECUTION: TraceSpan._Kind.ValueType  # 1
+        """The execution as a whole."""
+        ATTEMPT: TraceSpan._Kind.ValueType  # 2
+        """One worker's holding of it."""
+        MODEL: TraceSpan._Kind.ValueType  # 3
+        """A model call."""
+        TOOL: TraceSpan._Kind.ValueType  # 4
+        """A tool call."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What the time was spent on."""
+
+    KIND_UNSPECIFIED: TraceSpan.Kind.ValueType  # 0
+    """Not said."""
+    EXECUTION: TraceSpan.Kind.ValueType  # 1
+    """The execution as a whole."""
+    ATTEMPT: TraceSpan.Kind.ValueType  # 2
+    """One worker's holding of it."""
+    MODEL: TraceSpan.Kind.ValueType  # 3
+    """A model call."""
+    TOOL: TraceSpan.Kind.ValueType  # 4
+    """A tool call."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    kind: Global___TraceSpan.Kind.ValueType
+    """What the time was spent on."""
+    name: _builtins.str
+    """The agent, the worker, the model or the tool."""
+    open: _builtins.bool
+    """Whether it goes on."""
+    step: _builtins.int
+    """Number of the step, for a model or tool call."""
+    @_builtins.property
+    def start(self) -> _duration_pb2.Duration:
+        """From the acceptance of the execution to the beginning of the span."""
+
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """How long it took; so far, where it goes on."""
+
+    @_builtins.property
+    def error(self) -> _common_pb2.Failure:
+        """Why it failed, if it did."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___TraceSpan.Kind.ValueType = ...,
+        name: _builtins.str = ...,
+        start: _duration_pb2.Duration | None = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        open: _builtins.bool = ...,
+        step: _builtins.int = ...,
+        error: _common_pb2.Failure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "error", b"error", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "error", b"error", "kind", b"kind", "name", b"name", "open", b"open", "start", b"start", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceSpan: _TypeAlias = TraceSpan  # noqa: Y015
+
+@_typing.final
 class ExecutionEvent(_message.Message):
     """What a watcher of an execution is told, one thing at a time. Every journal
     entry becomes exactly one event with the entry's sequence, so that a watcher

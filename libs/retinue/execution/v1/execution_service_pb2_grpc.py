@@ -85,6 +85,11 @@ class ExecutionServiceStub:
                 request_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.ListStepsRequest.SerializeToString,
                 response_deserializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.ListStepsResponse.FromString,
                 _registered_method=True)
+        self.GetTrace = channel.unary_unary(
+                '/retinue.execution.v1.ExecutionService/GetTrace',
+                request_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.GetTraceRequest.SerializeToString,
+                response_deserializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.GetTraceResponse.FromString,
+                _registered_method=True)
         self.ListLogs = channel.unary_unary(
                 '/retinue.execution.v1.ExecutionService/ListLogs',
                 request_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.ListLogsRequest.SerializeToString,
@@ -173,6 +178,13 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTrace(self, request, context):
+        """Shows where the time of an execution went, and what it did with it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListLogs(self, request, context):
         """Lists the log of an execution.
         """
@@ -232,6 +244,11 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.ListSteps,
                     request_deserializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.ListStepsRequest.FromString,
                     response_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.ListStepsResponse.SerializeToString,
+            ),
+            'GetTrace': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTrace,
+                    request_deserializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.GetTraceRequest.FromString,
+                    response_serializer=retinue_dot_execution_dot_v1_dot_execution__service__pb2.GetTraceResponse.SerializeToString,
             ),
             'ListLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLogs,
@@ -510,6 +527,33 @@ class ExecutionService:
             '/retinue.execution.v1.ExecutionService/ListSteps',
             retinue_dot_execution_dot_v1_dot_execution__service__pb2.ListStepsRequest.SerializeToString,
             retinue_dot_execution_dot_v1_dot_execution__service__pb2.ListStepsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTrace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retinue.execution.v1.ExecutionService/GetTrace',
+            retinue_dot_execution_dot_v1_dot_execution__service__pb2.GetTraceRequest.SerializeToString,
+            retinue_dot_execution_dot_v1_dot_execution__service__pb2.GetTraceResponse.FromString,
             options,
             channel_credentials,
             insecure,

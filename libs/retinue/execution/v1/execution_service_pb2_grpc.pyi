@@ -67,6 +67,8 @@ class ExecutionServiceStub:
     """
     ListSteps: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListStepsRequest, _execution_service_pb2.ListStepsResponse]
     """Lists the steps of an execution."""
+    GetTrace: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetTraceRequest, _execution_service_pb2.GetTraceResponse]
+    """Shows where the time of an execution went, and what it did with it."""
     ListLogs: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListLogsRequest, _execution_service_pb2.ListLogsResponse]
     """Lists the log of an execution."""
 
@@ -109,6 +111,8 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """
     ListSteps: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListStepsRequest, _execution_service_pb2.ListStepsResponse]  # type: ignore[assignment]
     """Lists the steps of an execution."""
+    GetTrace: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetTraceRequest, _execution_service_pb2.GetTraceResponse]  # type: ignore[assignment]
+    """Shows where the time of an execution went, and what it did with it."""
     ListLogs: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListLogsRequest, _execution_service_pb2.ListLogsResponse]  # type: ignore[assignment]
     """Lists the log of an execution."""
 
@@ -208,6 +212,14 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.ListStepsResponse, _abc.Awaitable[_execution_service_pb2.ListStepsResponse]]:
         """Lists the steps of an execution."""
+
+    @_abc_1.abstractmethod
+    def GetTrace(
+        self,
+        request: _execution_service_pb2.GetTraceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.GetTraceResponse, _abc.Awaitable[_execution_service_pb2.GetTraceResponse]]:
+        """Shows where the time of an execution went, and what it did with it."""
 
     @_abc_1.abstractmethod
     def ListLogs(
