@@ -26,6 +26,8 @@ HERE = Path(__file__).resolve().parent
 IMPORTED = (field_behavior_pb2, struct_pb2, retinue.common.v1.options_pb2)
 """What the proto imports, in the pool before it."""
 
+Handler = Callable[[Any, Any], Any]
+
 _SHAPES: dict[tuple[bool, bool], Callable[..., Any]] = {
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
@@ -71,7 +73,7 @@ def path(method: str) -> str:
 class Probe:
     """The servicer. `on` says what an RPC does, by its name; one that nothing is said of answers with the request."""
 
-    def __init__(self, **on: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, **on: Handler) -> None:
         self.on = on
 
     def register(self, _: object, server: grpc.aio.Server) -> None:
