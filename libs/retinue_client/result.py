@@ -54,7 +54,7 @@ class Result:
         declared = (self._schema or {}).get("properties", {})
         if isinstance(output, Mapping) and name in declared:
             return declared[name].get("default")
-        there = ", ".join(output) if isinstance(output, Mapping) else "no members: it is not an object"
+        there = ", ".join(sorted(output)) if isinstance(output, Mapping) else "no members: it is not an object"
         raise KeyError(f"The output has no member {name!r}; it has {there}.")
 
     def __repr__(self) -> str:

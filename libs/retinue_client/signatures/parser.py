@@ -130,7 +130,7 @@ class _Reader:
         return replace(field, description=self._comments.get(line, ""))
 
     def _type(self) -> Type:
-        self._deeper()
+        self._deeper(self.now)
         options = [self._single()]
         while self.accept("|"):
             options.append(self._single())
@@ -179,10 +179,10 @@ class _Reader:
             values.append(value)
         return OneOf(tuple(values))
 
-    def _deeper(self) -> None:
+    def _deeper(self, token: text.Token) -> None:
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise self.now.wrong(f"this is nested more than {_DEEPEST} deep")
+            raise token.wrong(f"this is nested more than {_DEEPEST} deep")
 
     def _literal(self) -> Any:
         token = self.next()
@@ -193,7 +193,7 @@ class _Reader:
         if token.kind == "name" and token.text in _WORDS:
             return _WORDS[token.text]
         if token.kind == "sign" and token.text in "[{":
-            self._deeper()
+            self._deeper(token)
             found = self._list() if token.text == "[" else self._object()
             self._depth -= 1
             return found
