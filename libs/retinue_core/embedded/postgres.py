@@ -7,6 +7,7 @@ durability for speed: fsync and synchronous_commit are on.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -61,6 +62,14 @@ class EmbeddedPostgres(EmbeddedServer):
     def database_url(self, database: str) -> str:
         """Return the URL of another database of this cluster."""
         return f"postgresql://postgres@/{database}?host={quote(str(self._sockets), safe='')}"
+
+    def stop(self) -> None:
+        """End the server in order; its data stays, a socket folder outside of it does not."""
+        super().stop()
+        if self._sockets != self.path:
+            # Not empty, or not there: then it is not ours to remove.
+            with contextlib.suppress(OSError):
+                self._sockets.rmdir()
 
     def _launch(self) -> Child:
         account = Account.choose(self.path, _install() / "bin")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import psutil
 import psycopg
@@ -44,6 +45,17 @@ def ask(server: EmbeddedPostgres, query: str) -> object:
 @pytest.mark.parametrize("folder", ["plain", "with space, comma and 'quote'", "long" * 30])
 def test_postgres_starts_in_any_folder(start: Start, tmp_path: Path, folder: str) -> None:
     assert ask(start(tmp_path / folder / "postgres"), "select 1") == 1
+
+
+def test_a_socket_folder_outside_of_the_data_does_not_outlive_the_server(start: Start, tmp_path: Path) -> None:
+    server = start(tmp_path / ("long" * 30) / "postgres")
+    sockets = Path(unquote(server.url.partition("host=")[2]))
+    assert sockets.is_dir()
+    assert not sockets.is_relative_to(tmp_path)
+    server.restart()
+    assert ask(server, "select 1") == 1
+    server.stop()
+    assert not sockets.exists()
 
 
 def test_postgres_keeps_its_data_over_stop_and_crash(start: Start, tmp_path: Path) -> None:
