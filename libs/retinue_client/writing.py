@@ -47,19 +47,19 @@ class AgentFields(TypedDict, total=False):
     """What the owner of an agent decides. `timeout` is in seconds, a timedelta, or a text such as `30s`."""
 
     name: str
-    description: str
-    instructions: str
+    description: str | None
+    instructions: str | None
     model: str
-    tools: list[str] | tuple[str, ...]
+    tools: list[str] | tuple[str, ...] | None
     input_schema: Mapping[str, Any] | None
     output_schema: Mapping[str, Any] | None
     max_steps: int | None
     timeout: float | str | timedelta | None
     max_retries: int | None
     model_settings: Mapping[str, Any] | None
-    department: str
-    project: str
-    tags: list[str] | tuple[str, ...]
+    department: str | None
+    project: str | None
+    tags: list[str] | tuple[str, ...] | None
     metadata: Mapping[str, Any] | None
     visibility: Visibility | None
     trigger_mode: TriggerMode | None
