@@ -27,7 +27,7 @@ from retinue.agent.v1 import agent_pb2 as retinue_dot_agent_dot_v1_dot_agent__pb
 from retinue.execution.v1 import journal_pb2 as retinue_dot_execution_dot_v1_dot_journal__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!retinue/execution/v1/worker.proto\x12\x14retinue.execution.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cretinue/agent/v1/agent.proto\x1a\"retinue/execution/v1/journal.proto\"\xfd\x02\n\x0bWorkerFrame\x12,\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.retinue.execution.v1.HelloH\x00\x12.\n\x06\x61ppend\x18\x02 \x01(\x0b\x32\x1c.retinue.execution.v1.AppendH\x00\x12,\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x1b.retinue.execution.v1.DeltaH\x00\x12\x34\n\theartbeat\x18\x04 \x01(\x0b\x32\x1f.retinue.execution.v1.HeartbeatH\x00\x12=\n\x0e\x62udget_request\x18\x05 \x01(\x0b\x32#.retinue.execution.v1.BudgetRequestH\x00\x12\x30\n\x07release\x18\x06 \x01(\x0b\x32\x1d.retinue.execution.v1.ReleaseH\x00\x12\x32\n\x08\x64raining\x18\x07 \x01(\x0b\x32\x1e.retinue.execution.v1.DrainingH\x00\x42\x07\n\x05\x66rame\"z\n\x05Hello\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\x05\x12\x18\n\x10software_version\x18\x04 \x01(\t\x12\r\n\x05tools\x18\x05 \x03(\t\x12\x1b\n\x13previous_session_id\x18\x06 \x01(\t\"b\n\x06\x41ppend\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x33\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\".retinue.execution.v1.JournalEntry\"Z\n\x05\x44\x65lta\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x0c\n\x04step\x18\x03 \x01(\x05\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x10\n\x08thinking\x18\x05 \x01(\t\"\x0b\n\tHeartbeat\"m\n\rBudgetRequest\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06tokens\x18\x04 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x05 \x01(\x03\">\n\x07Release\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\n\n\x08\x44raining\"\xac\x03\n\x0bServerFrame\x12\x30\n\x07welcome\x18\x01 \x01(\x0b\x32\x1d.retinue.execution.v1.WelcomeH\x00\x12\x36\n\nassignment\x18\x02 \x01(\x0b\x32 .retinue.execution.v1.AssignmentH\x00\x12(\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x19.retinue.execution.v1.AckH\x00\x12\x30\n\x07revoked\x18\x04 \x01(\x0b\x32\x1d.retinue.execution.v1.RevokedH\x00\x12,\n\x05\x61live\x18\x05 \x01(\x0b\x32\x1b.retinue.execution.v1.AliveH\x00\x12\x39\n\x0c\x62udget_grant\x18\x06 \x01(\x0b\x32!.retinue.execution.v1.BudgetGrantH\x00\x12\x30\n\x07goodbye\x18\x07 \x01(\x0b\x32\x1d.retinue.execution.v1.GoodbyeH\x00\x12\x33\n\thand_back\x18\x08 \x01(\x0b\x32\x1e.retinue.execution.v1.HandBackH\x00\x42\x07\n\x05\x66rame\"/\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08lease_ms\x18\x02 \x01(\x05\"\xac\x03\n\nAssignment\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x17\n\x0forganization_id\x18\x03 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x04 \x01(\t\x12\x12\n\nagent_name\x18\x05 \x01(\t\x12\x15\n\ragent_version\x18\x06 \x01(\t\x12)\n\x04spec\x18\x07 \x01(\x0b\x32\x1b.retinue.agent.v1.AgentSpec\x12\x12\n\ninput_json\x18\x08 \x01(\t\x12\x33\n\x07journal\x18\t \x03(\x0b\x32\".retinue.execution.v1.JournalEntry\x12,\n\x08\x64\x65\x61\x64line\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cremaining_ms\x18\x0b \x01(\x03\x12\x13\n\x0btraceparent\x18\x0c \x01(\t\x12\x15\n\rbudget_tokens\x18\r \x01(\x03\x12\x1a\n\x12\x62udget_cost_micros\x18\x0e \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x0f \x01(\x05\x12\x12\n\ncreated_by\x18\x10 \x01(\t\"<\n\x03\x41\x63k\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x05\">\n\x07Revoked\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"?\n\x08HandBack\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x19\n\x05\x41live\x12\x10\n\x08lease_ms\x18\x01 \x01(\x05\"m\n\x0b\x42udgetGrant\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06tokens\x18\x03 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x04 \x01(\x03\x12\x0f\n\x07refusal\x18\x05 \x01(\t\"\t\n\x07Goodbyeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!retinue/execution/v1/worker.proto\x12\x14retinue.execution.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cretinue/agent/v1/agent.proto\x1a\"retinue/execution/v1/journal.proto\"\xfd\x02\n\x0bWorkerFrame\x12,\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.retinue.execution.v1.HelloH\x00\x12.\n\x06\x61ppend\x18\x02 \x01(\x0b\x32\x1c.retinue.execution.v1.AppendH\x00\x12,\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x1b.retinue.execution.v1.DeltaH\x00\x12\x34\n\theartbeat\x18\x04 \x01(\x0b\x32\x1f.retinue.execution.v1.HeartbeatH\x00\x12=\n\x0e\x62udget_request\x18\x05 \x01(\x0b\x32#.retinue.execution.v1.BudgetRequestH\x00\x12\x30\n\x07release\x18\x06 \x01(\x0b\x32\x1d.retinue.execution.v1.ReleaseH\x00\x12\x32\n\x08\x64raining\x18\x07 \x01(\x0b\x32\x1e.retinue.execution.v1.DrainingH\x00\x42\x07\n\x05\x66rame\"\xad\x01\n\x05Hello\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\x05\x12\x18\n\x10software_version\x18\x04 \x01(\t\x12\r\n\x05tools\x18\x05 \x03(\t\x12\x1b\n\x13previous_session_id\x18\x06 \x01(\t\x12\x31\n\x04held\x18\x07 \x03(\x0b\x32#.retinue.execution.v1.HeldExecution\"4\n\rHeldExecution\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\"b\n\x06\x41ppend\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x33\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\".retinue.execution.v1.JournalEntry\"Z\n\x05\x44\x65lta\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x0c\n\x04step\x18\x03 \x01(\x05\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x10\n\x08thinking\x18\x05 \x01(\t\"\x0b\n\tHeartbeat\"m\n\rBudgetRequest\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06tokens\x18\x04 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x05 \x01(\x03\">\n\x07Release\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\n\n\x08\x44raining\"\xac\x03\n\x0bServerFrame\x12\x30\n\x07welcome\x18\x01 \x01(\x0b\x32\x1d.retinue.execution.v1.WelcomeH\x00\x12\x36\n\nassignment\x18\x02 \x01(\x0b\x32 .retinue.execution.v1.AssignmentH\x00\x12(\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x19.retinue.execution.v1.AckH\x00\x12\x30\n\x07revoked\x18\x04 \x01(\x0b\x32\x1d.retinue.execution.v1.RevokedH\x00\x12,\n\x05\x61live\x18\x05 \x01(\x0b\x32\x1b.retinue.execution.v1.AliveH\x00\x12\x39\n\x0c\x62udget_grant\x18\x06 \x01(\x0b\x32!.retinue.execution.v1.BudgetGrantH\x00\x12\x30\n\x07goodbye\x18\x07 \x01(\x0b\x32\x1d.retinue.execution.v1.GoodbyeH\x00\x12\x33\n\thand_back\x18\x08 \x01(\x0b\x32\x1e.retinue.execution.v1.HandBackH\x00\x42\x07\n\x05\x66rame\"b\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08lease_ms\x18\x02 \x01(\x05\x12\x31\n\x04kept\x18\x03 \x03(\x0b\x32#.retinue.execution.v1.KeptExecution\"F\n\rKeptExecution\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x05\"\xac\x03\n\nAssignment\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x17\n\x0forganization_id\x18\x03 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x04 \x01(\t\x12\x12\n\nagent_name\x18\x05 \x01(\t\x12\x15\n\ragent_version\x18\x06 \x01(\t\x12)\n\x04spec\x18\x07 \x01(\x0b\x32\x1b.retinue.agent.v1.AgentSpec\x12\x12\n\ninput_json\x18\x08 \x01(\t\x12\x33\n\x07journal\x18\t \x03(\x0b\x32\".retinue.execution.v1.JournalEntry\x12,\n\x08\x64\x65\x61\x64line\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cremaining_ms\x18\x0b \x01(\x03\x12\x13\n\x0btraceparent\x18\x0c \x01(\t\x12\x15\n\rbudget_tokens\x18\r \x01(\x03\x12\x1a\n\x12\x62udget_cost_micros\x18\x0e \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x0f \x01(\x05\x12\x12\n\ncreated_by\x18\x10 \x01(\t\"<\n\x03\x41\x63k\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x05\">\n\x07Revoked\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"?\n\x08HandBack\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x19\n\x05\x41live\x12\x10\n\x08lease_ms\x18\x01 \x01(\x05\"m\n\x0b\x42udgetGrant\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06tokens\x18\x03 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x04 \x01(\x03\x12\x0f\n\x07refusal\x18\x05 \x01(\t\"\t\n\x07Goodbyeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,36 +36,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WORKERFRAME']._serialized_start=159
   _globals['_WORKERFRAME']._serialized_end=540
-  _globals['_HELLO']._serialized_start=542
-  _globals['_HELLO']._serialized_end=664
-  _globals['_APPEND']._serialized_start=666
-  _globals['_APPEND']._serialized_end=764
-  _globals['_DELTA']._serialized_start=766
-  _globals['_DELTA']._serialized_end=856
-  _globals['_HEARTBEAT']._serialized_start=858
-  _globals['_HEARTBEAT']._serialized_end=869
-  _globals['_BUDGETREQUEST']._serialized_start=871
-  _globals['_BUDGETREQUEST']._serialized_end=980
-  _globals['_RELEASE']._serialized_start=982
-  _globals['_RELEASE']._serialized_end=1044
-  _globals['_DRAINING']._serialized_start=1046
-  _globals['_DRAINING']._serialized_end=1056
-  _globals['_SERVERFRAME']._serialized_start=1059
-  _globals['_SERVERFRAME']._serialized_end=1487
-  _globals['_WELCOME']._serialized_start=1489
-  _globals['_WELCOME']._serialized_end=1536
-  _globals['_ASSIGNMENT']._serialized_start=1539
-  _globals['_ASSIGNMENT']._serialized_end=1967
-  _globals['_ACK']._serialized_start=1969
-  _globals['_ACK']._serialized_end=2029
-  _globals['_REVOKED']._serialized_start=2031
-  _globals['_REVOKED']._serialized_end=2093
-  _globals['_HANDBACK']._serialized_start=2095
-  _globals['_HANDBACK']._serialized_end=2158
-  _globals['_ALIVE']._serialized_start=2160
-  _globals['_ALIVE']._serialized_end=2185
-  _globals['_BUDGETGRANT']._serialized_start=2187
-  _globals['_BUDGETGRANT']._serialized_end=2296
-  _globals['_GOODBYE']._serialized_start=2298
-  _globals['_GOODBYE']._serialized_end=2307
+  _globals['_HELLO']._serialized_start=543
+  _globals['_HELLO']._serialized_end=716
+  _globals['_HELDEXECUTION']._serialized_start=718
+  _globals['_HELDEXECUTION']._serialized_end=770
+  _globals['_APPEND']._serialized_start=772
+  _globals['_APPEND']._serialized_end=870
+  _globals['_DELTA']._serialized_start=872
+  _globals['_DELTA']._serialized_end=962
+  _globals['_HEARTBEAT']._serialized_start=964
+  _globals['_HEARTBEAT']._serialized_end=975
+  _globals['_BUDGETREQUEST']._serialized_start=977
+  _globals['_BUDGETREQUEST']._serialized_end=1086
+  _globals['_RELEASE']._serialized_start=1088
+  _globals['_RELEASE']._serialized_end=1150
+  _globals['_DRAINING']._serialized_start=1152
+  _globals['_DRAINING']._serialized_end=1162
+  _globals['_SERVERFRAME']._serialized_start=1165
+  _globals['_SERVERFRAME']._serialized_end=1593
+  _globals['_WELCOME']._serialized_start=1595
+  _globals['_WELCOME']._serialized_end=1693
+  _globals['_KEPTEXECUTION']._serialized_start=1695
+  _globals['_KEPTEXECUTION']._serialized_end=1765
+  _globals['_ASSIGNMENT']._serialized_start=1768
+  _globals['_ASSIGNMENT']._serialized_end=2196
+  _globals['_ACK']._serialized_start=2198
+  _globals['_ACK']._serialized_end=2258
+  _globals['_REVOKED']._serialized_start=2260
+  _globals['_REVOKED']._serialized_end=2322
+  _globals['_HANDBACK']._serialized_start=2324
+  _globals['_HANDBACK']._serialized_end=2387
+  _globals['_ALIVE']._serialized_start=2389
+  _globals['_ALIVE']._serialized_end=2414
+  _globals['_BUDGETGRANT']._serialized_start=2416
+  _globals['_BUDGETGRANT']._serialized_end=2525
+  _globals['_GOODBYE']._serialized_start=2527
+  _globals['_GOODBYE']._serialized_end=2536
 # @@protoc_insertion_point(module_scope)

@@ -95,6 +95,7 @@ class Hello(_message.Message):
     SOFTWARE_VERSION_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     PREVIOUS_SESSION_ID_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     worker: _builtins.str
     """Name of the worker, unique among those that run."""
     pool: _builtins.str
@@ -104,12 +105,16 @@ class Hello(_message.Message):
     software_version: _builtins.str
     """Version of its software."""
     previous_session_id: _builtins.str
-    """Session that it had before its stream broke; what that one held is given up
-    and becomes claimable at once instead of when its lease ends.
+    """Session that it had before its stream broke, and wants to go on with. What
+    that one held and `held` does not name is given up and claimable at once.
     """
     @_builtins.property
     def tools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tools it has."""
+
+    @_builtins.property
+    def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldExecution]:
+        """Executions of that session that it still runs."""
 
     def __init__(
         self,
@@ -120,14 +125,41 @@ class Hello(_message.Message):
         software_version: _builtins.str = ...,
         tools: _abc.Iterable[_builtins.str] | None = ...,
         previous_session_id: _builtins.str = ...,
+        held: _abc.Iterable[Global___HeldExecution] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pool", b"pool", "previous_session_id", b"previous_session_id", "slots", b"slots", "software_version", b"software_version", "tools", b"tools", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "pool", b"pool", "previous_session_id", b"previous_session_id", "slots", b"slots", "software_version", b"software_version", "tools", b"tools", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
+
+@_typing.final
+class HeldExecution(_message.Message):
+    """An execution that a worker still runs while its stream is broken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    """The execution."""
+    fence: _builtins.int
+    """Fence of the assignment."""
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        fence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "fence", b"fence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldExecution: _TypeAlias = HeldExecution  # noqa: Y015
 
 @_typing.final
 class Append(_message.Message):
@@ -377,23 +409,61 @@ class Welcome(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     LEASE_MS_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Session that the leases belong to."""
     lease_ms: _builtins.int
     """How long a lease lives without a heartbeat, in milliseconds."""
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptExecution]:
+        """Executions that it goes on with, of those it named; the others are no longer
+        its own.
+        """
+
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         lease_ms: _builtins.int = ...,
+        kept: _abc.Iterable[Global___KeptExecution] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_ms", b"lease_ms", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept", "lease_ms", b"lease_ms", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
+
+@_typing.final
+class KeptExecution(_message.Message):
+    """An execution that a worker goes on with after its stream broke."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    """The execution."""
+    fence: _builtins.int
+    """Fence of the assignment, unchanged."""
+    sequence: _builtins.int
+    """Sequence of the newest entry that is committed; what follows is sent again."""
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        fence: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "fence", b"fence", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptExecution: _TypeAlias = KeptExecution  # noqa: Y015
 
 @_typing.final
 class Assignment(_message.Message):
