@@ -22,6 +22,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NoStreamResponseError, NotFoundError
 
+from retinue_core.cancellation import cancellation_kept
 from retinue_core.errors import RetinueError, invalid, unavailable
 
 log = logging.getLogger(__name__)
@@ -168,7 +169,8 @@ class Events:
         while True:
             self._client, closed = Client(), asyncio.Event()
             try:
-                await self._open(closed)
+                with cancellation_kept():
+                    await self._open(closed)
                 await closed.wait()
             except (NatsError, OSError, TimeoutError, ValueError) as error:
                 log.warning("the event server cannot be used: %s", error)
