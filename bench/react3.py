@@ -1,20 +1,16 @@
-"""The load generator of react3: a closed loop of executions through REST, in a process of its own.
+"""react3: model, tool, model, through REST, each result waited for; at 1, 16 and 64 at a time.
 
-`python -m bench.react3 URL TOKEN AGENT CONCURRENCY COUNT` prints one JSON object: latencies in milliseconds, the time
-it took, and how many failed.
+Owns the agent that docs/benchmarks.md calls react3, and what an execution of it costs.
 """
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import time
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from typing import Any
 
-import orjson
-import uvloop
-
-from bench.http import Connection
+from bench.floors import Floors
+from bench.report import Goal, Section, percentile
+from bench.stage import Stage, Subject
 
 _TEXT = "The sum of the two numbers is worked out with the calculator, which is exact, and then told to the person. "
 SCRIPT = [
@@ -24,47 +20,65 @@ SCRIPT = [
     ],
     [{"text": (_TEXT * 3)[:280] + "{{tool.output}}"}],
 ]
-AGENT = {
-    "name": "react3",
-    "description": "The work of docs/benchmarks.md: model, tool, model.",
-    "instructions": "Add the numbers that you are given.",
-    "model": "scripted",
-    "tools": ["calculator"],
-    "inputSchema": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}},
-    "modelSettings": {"script": SCRIPT},
-}
+RATE = Goal("react3 executions/s at 64", "", 300, 1_000, more=True)
+P50 = Goal("react3 p50 at 1", "ms", 10, 4)
+CPU = Goal("CPU per execution at 64", "ms", 6, 2)
+_HEADER = ("concurrency", "exec/s", "p50 ms", "p95 ms", "p99 ms", "CPU ms/exec", "of gRPC echo", "of commits")
+_WARM_UP = 300
 
 
-async def measure(url: str, token: str, agent_id: str, concurrency: int, count: int) -> dict[str, object]:
-    """Run `count` executions, `concurrency` at a time."""
-    host, port = str(urlsplit(url).hostname), int(urlsplit(url).port or 80)
-    left = iter(range(count))
-    latencies: list[float] = []
-    failed: list[object] = []
-
-    async def client() -> None:
-        connection = Connection(host, port, token)
-        for number in left:
-            body = {"input": {"a": number, "b": 23}, "wait": "30s"}
-            began = time.perf_counter()
-            status, answer = await connection.request("POST", f"/v1/agents/{agent_id}/executions", body)
-            latencies.append((time.perf_counter() - began) * 1000)
-            if status != 200 or answer["status"] != "COMPLETED" or answer["usage"]["steps"] != 2:
-                failed.append(answer)
-        connection.close()
-
-    began = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(concurrency)))
-    seconds = time.perf_counter() - began
-    return {"seconds": seconds, "latencies": latencies, "failed": len(failed), "example": failed[:1]}
+def agent(name: str) -> dict[str, Any]:
+    """The agent, under a name of its own."""
+    return {
+        "name": name,
+        "description": "The work of docs/benchmarks.md: model, tool, model.",
+        "instructions": "Add the numbers that you are given.",
+        "model": "scripted",
+        "tools": ["calculator"],
+        "inputSchema": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}},
+        "modelSettings": {"script": SCRIPT},
+    }
 
 
-def main() -> None:
-    """Measure what the command line says."""
-    url, token, agent_id, concurrency, count = sys.argv[1:]
-    result = uvloop.run(measure(url, token, agent_id, int(concurrency), int(count)))
-    sys.stdout.write(orjson.dumps(result).decode())
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One load and what it cost. Times are in milliseconds."""
+
+    concurrency: int
+    rate: float
+    p50: float
+    p95: float
+    p99: float
+    cpu: float
+
+    def cells(self, floors: Floors) -> tuple[str, ...]:
+        """The row of the table."""
+        times = (f"{value:.1f}" for value in (self.p50, self.p95, self.p99))
+        ratios = (f"{self.rate / floor[self.concurrency]:.3f}" for floor in (floors.echo, floors.commits))
+        return (str(self.concurrency), f"{self.rate:.0f}", *times, f"{self.cpu:.2f}", *ratios)
 
 
-if __name__ == "__main__":
-    main()
+def load(subject: Subject, agent_id: str, concurrency: int, count: int) -> Run:
+    """Run one closed loop and weigh the whole suite meanwhile."""
+    before = subject.cpu()
+    result = subject.load(agent_id, concurrency, count)
+    cpu = (subject.cpu() - before) / count * 1000
+    found = result["latencies"]
+    p50, p95, p99 = (percentile(found, percent) for percent in (50, 95, 99))
+    return Run(concurrency, count / result["seconds"], p50, p95, p99, cpu)
+
+
+def measure(stage: Stage) -> Section:
+    """Measure react3 at 1, 16 and 64."""
+    floors, subject = stage.floors, stage.plain()
+    agent_id = subject.publish(agent("react3"))
+    subject.load(agent_id, 16, _WARM_UP)
+    counts = stage.choose((500, 1_500, 3_000), (100, 300, 500))
+    runs = [load(subject, agent_id, clients, count) for clients, count in zip((1, 16, 64), counts, strict=True)]
+    rows = [run.cells(floors) for run in runs]
+    notes = (
+        floors.words(),
+        f"Memory (PSS) of the whole suite after the load: {subject.memory_mb():.0f} MB.",
+    )
+    verdicts = (RATE.verdict(runs[2].rate), P50.verdict(runs[0].p50), CPU.verdict(runs[2].cpu))
+    return Section("react3", _HEADER, rows, notes, verdicts)
