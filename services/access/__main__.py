@@ -30,7 +30,7 @@ async def serve(settings: Settings) -> None:
         if settings.bootstrap_token:
             await bootstrap(store, settings.bootstrap_token, clock)
         async with Events(settings.nats_url, "access") as events:
-            server = Server(settings.access_address, parts.door)
+            server = Server(settings.access_address, parts.door, needs=database.ping)
             service = AccessService(store, parts.signer, events, clock)
             server.add(add_AccessServiceServicer_to_server, service, access_service_pb2.DESCRIPTOR)
             await server.run(loops=[answers.run])

@@ -25,7 +25,7 @@ async def serve(settings: Settings) -> None:
     await database.open()
     try:
         async with Events(settings.nats_url, "agent") as events:
-            server = Server(settings.address, parts.door)
+            server = Server(settings.address, parts.door, needs=database.ping)
             service = AgentService(Store(database), events, SystemClock())
             server.add(add_AgentServiceServicer_to_server, service, agent_service_pb2.DESCRIPTOR)
             await server.run(loops=[answers.run])

@@ -33,7 +33,7 @@ async def serve(settings: Settings) -> None:
     )
     try:
         async with Events(settings.nats_url, "quota") as events:
-            server = Server(settings.address, parts.door)
+            server = Server(settings.address, parts.door, needs=database.ping)
             service = QuotaService(store, Plans(store, access, SystemClock()), events)
             server.add(add_QuotaServiceServicer_to_server, service, quota_service_pb2.DESCRIPTOR)
             await server.run()

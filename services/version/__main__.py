@@ -31,7 +31,7 @@ async def serve(settings: Settings) -> None:
     store, agents = Store(database), AgentClient(peer)
     try:
         async with Events(settings.nats_url, "version") as events:
-            server = Server(settings.address, parts.door)
+            server = Server(settings.address, parts.door, needs=database.ping)
             service = VersionService(store, agents, events, SystemClock())
             server.add(add_VersionServiceServicer_to_server, service, version_service_pb2.DESCRIPTOR)
             await server.run(loops=[answers.run, Sweep(store, agents).run])

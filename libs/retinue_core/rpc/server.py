@@ -13,11 +13,12 @@ from typing import Any
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from retinue_core.rpc.channel import MESSAGE_LIMIT
 from retinue_core.rpc.door import Door
+from retinue_core.rpc.health import Health, Needs
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +34,15 @@ _OPTIONS: list[tuple[str, Any]] = [
 
 
 class Server:
-    """Serves the services of one room at one address (`host:port`; port 0 takes a free one)."""
+    """Serves the services of one room at one address (`host:port`; port 0 takes a free one).
 
-    def __init__(self, address: str, door: Door) -> None:
+    It counts as healthy only while what it `needs` answers.
+    """
+
+    def __init__(self, address: str, door: Door, *, needs: Needs | None = None) -> None:
         self._server = grpc.aio.server(interceptors=[door], options=_OPTIONS)
         self._address = address
-        self._health = health.aio.HealthServicer()
+        self._health = Health(needs)
         self._names = [reflection.SERVICE_NAME, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
         self.port = 0
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
