@@ -7,7 +7,7 @@ refuses nothing: an enum value that is newer than this client is told by its num
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from types import UnionType
@@ -95,7 +95,7 @@ def _shape(hint: Any) -> Any:
 def to_json(found: Any) -> Any:
     """Turn a model, or many, into what `json` can write: names as REST writes them, moments in RFC 3339.
 
-    Members that are not set are left out.
+    Members that are not set are left out. Free JSON is sorted: protobuf keeps no order of its members.
     """
     if dataclasses.is_dataclass(found) and not isinstance(found, type):
         public = [field.name for field in dataclasses.fields(found) if not field.name.startswith("_")]
@@ -105,6 +105,8 @@ def to_json(found: Any) -> Any:
         return found.isoformat().replace("+00:00", "Z")
     if isinstance(found, list | tuple):
         return [to_json(item) for item in found]
+    if isinstance(found, Mapping):
+        return {name: to_json(found[name]) for name in sorted(found)}
     return found
 
 

@@ -166,7 +166,7 @@ def cancel(
 
 
 def _text(entry: LogEntry) -> str:
-    facts = " ".join(f"{name}={shown(value)}" for name, value in (entry.metadata or {}).items())
+    facts = " ".join(f"{name}={shown(value)}" for name, value in sorted((entry.metadata or {}).items()))
     words = line(entry.message, 2_000)
     return f"{moment(entry.time)} {entry.level:<5} {words}{f'  {clean(facts)}' if facts else ''}"
 

@@ -29,7 +29,7 @@ def shown(value: Any, longest: int = 80) -> str:
     """A JSON value in one line; a text is shown as it is, nothing as nothing."""
     if value is None:
         return ""
-    return line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), longest)
+    return line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True), longest)
 
 
 def money(micros: int) -> str:

@@ -158,7 +158,7 @@ def test_what_others_wrote_cannot_steer_a_terminal() -> None:
 def test_yaml_writes_lines_as_blocks() -> None:
     written = io.StringIO()
     write_yaml({"name": "n", "instructions": "one\ntwo\n", "country": "no"}, written)
-    assert written.getvalue() == "name: n\ninstructions: |\n  one\n  two\ncountry: no\n"
+    assert written.getvalue() == "country: no\ninstructions: |\n  one\n  two\nname: n\n"
 
 
 @pytest.mark.parametrize(
