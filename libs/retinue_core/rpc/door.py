@@ -38,6 +38,9 @@ _SHAPES: dict[tuple[bool, bool], tuple[str, Callable[..., grpc.RpcMethodHandler[
     (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
     (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
 }
+# Who raised these has waited already. Tried again by each caller on the way, they would use up every deadline.
+_WAITED_FOR = frozenset({"DATABASE_UNAVAILABLE"})
+_NO_RETRY = ("grpc-retry-pushback-ms", "-1")
 
 
 class Door(grpc.aio.ServerInterceptor):
@@ -204,5 +207,7 @@ async def refuse(context: Context, error: RetinueError) -> NoReturn:
     """End a call with an error. What the handler set as trailing metadata goes with it."""
     status = to_status(error)
     said: Any = context.trailing_metadata() or ()
-    details = (DETAILS_KEY, status.SerializeToString())
-    await context.abort(CODES[error.kind], status.message, trailing_metadata=(*said, details))
+    said = (*said, (DETAILS_KEY, status.SerializeToString()))
+    if error.code in _WAITED_FOR:
+        said = (*said, _NO_RETRY)
+    await context.abort(CODES[error.kind], status.message, trailing_metadata=said)

@@ -289,12 +289,15 @@ async def test_only_what_is_idempotent_is_tried_again(method: str, calls: int) -
     assert len(seen) == calls
 
 
-async def test_another_failure_is_not_tried_again() -> None:
+@pytest.mark.parametrize(
+    "error", [errors.exhausted("OVERLOADED", "Busy."), errors.unavailable("Busy.", code="DATABASE_UNAVAILABLE")]
+)
+async def test_another_failure_or_what_was_waited_for_is_not_tried_again(error: RetinueError) -> None:
     seen: list[int] = []
 
     async def handler(_: Any, __: Any) -> Any:
         seen.append(1)
-        raise errors.exhausted("OVERLOADED", "Busy.")
+        raise error
 
     async with serving(Read=handler) as probe, peer(probe, "execution") as other:
         with pytest.raises(RetinueError, match="Busy"):
