@@ -10,6 +10,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextvars import Context
 
 from jsonschema_rs import Draft202012Validator, RegexOptions
 
@@ -105,14 +106,19 @@ class Versions:
             return known[0]
         task = self._asking.get(key)
         if task is None:
-            task = asyncio.create_task(self._ask(key))
+            # In a context of its own: the look-up is shared, and no caller lends it a deadline or an identity.
+            task = asyncio.create_task(self._ask(key), context=Context())
             self._asking[key] = task
-            task.add_done_callback(lambda _: self._asking.pop(key, None))
+            task.add_done_callback(lambda done: self._asked(key, done))
         return await asyncio.shield(task)
 
     async def close(self) -> None:
         """Close the connection."""
         await self._peer.close()
+
+    def _asked(self, key: tuple[str, str, str], done: asyncio.Task[Resolved]) -> None:
+        if self._asking.get(key) is done:
+            del self._asking[key]
 
     async def _ask(self, key: tuple[str, str, str]) -> Resolved:
         organization_id, agent_id, version = key

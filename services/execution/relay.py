@@ -27,6 +27,7 @@ _MOST_UNTOLD = 20_000
 _AT_ONCE = 200
 _LEFT_BEHIND = 2.0
 _LINGER = 0.004
+_TOO_LARGE = "EVENT_TOO_LARGE"
 
 
 class Relay:
@@ -106,4 +107,11 @@ class Relay:
         subject = f"executions.{commit.organization_id}.{commit.execution_id}.{kind_of(last).value}"
         batch = journal_pb2.JournalBatch(execution_id=commit.execution_id, entries=commit.entries)
         message_id = f"{commit.execution_id}:{commit.entries[0].sequence}-{last.sequence}"
-        await self._events.publish(subject, batch.SerializeToString(), message_id=message_id)
+        try:
+            await self._events.publish(subject, batch.SerializeToString(), message_id=message_id)
+        except RetinueError as error:
+            if error.code != _TOO_LARGE:
+                raise
+            # Followers who are told of nothing in particular look into the journal.
+            bare = journal_pb2.JournalBatch(execution_id=commit.execution_id)
+            await self._events.publish(subject, bare.SerializeToString(), message_id=message_id)

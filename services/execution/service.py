@@ -8,21 +8,19 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import orjson
-
-from retinue.execution.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
-from retinue_core import ids, telemetry, values
+from retinue.execution.v1 import execution_service_pb2, execution_service_pb2_grpc
+from retinue_core import ids, telemetry
 from retinue_core.errors import Problem, RetinueError, invalid, not_found
-from retinue_core.filters import one_of, parse_filter, text_value
 from retinue_core.identity import Identity
 from retinue_core.pages import page_key, page_size, page_token
 from retinue_core.rpc.call import caller, idempotency_key
-from services.execution.accept import Acceptor, Wish
+from services.execution.accept import Acceptor
 from services.execution.controls import Control
 from services.execution.convert import from_execution, from_stored
-from services.execution.domain import PRIORITIES, Execution, Status, TimeLimits, time_allowed
+from services.execution.domain import Execution, TimeLimits, time_allowed
 from services.execution.feed import Feed
 from services.execution.narrate import LogEntry, Narrator, log_line
+from services.execution.requests import conditions, descending, page, seconds, wish
 from services.execution.store import Executions, Journals
 from services.execution.store.journal import StoredEntry
 from services.execution.trace import trace
@@ -32,14 +30,6 @@ pb = execution_service_pb2
 T = TypeVar("T")
 Wished = pb.CancelExecutionRequest | pb.PauseExecutionRequest | pb.ResumeExecutionRequest | pb.RetryExecutionRequest
 _LONGEST_REASON = 1_000
-_FIELDS = {
-    "agent_id": text_value,
-    "status": one_of(*Status),
-    "created_by": text_value,
-    "conversation_id": text_value,
-    "project_id": text_value,
-    "priority": one_of(*PRIORITIES),
-}
 
 
 class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
@@ -64,13 +54,13 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
 
     async def CreateExecution(self, request: pb.CreateExecutionRequest, _: Any) -> pb.CreateExecutionResponse:
         """Accept an execution, and wait for its end if the caller wants to."""
-        wait = _seconds(request.wait)
+        wait = seconds(request.wait)
         time_allowed(TimeLimits(), wait, 0.0, inline=False)
         if known := await self._known():
             return pb.CreateExecutionResponse(execution=from_execution(known))
-        execution, resolved, seconds = await self._acceptor.plan(caller(), _wish(request, inline=False))
-        async with self._feed.follow(execution.id) as follower:
-            execution = await asyncio.shield(self._start(self._acceptor.accept(execution, resolved, seconds)))
+        planned = await self._acceptor.plan(caller(), wish(request, inline=False))
+        async with self._feed.follow(planned[0].id) as follower:
+            execution = await asyncio.shield(self._start(self._acceptor.accept(*planned)))
             if wait:
                 execution = await self._watcher.until_ended(execution, follower, wait)
         return pb.CreateExecutionResponse(execution=from_execution(execution))
@@ -78,7 +68,7 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
     async def Execute(self, request: pb.ExecuteRequest, _: Any) -> AsyncIterator[pb.ExecuteResponse]:
         """Run an agent and tell everything, until it has ended or the caller goes away."""
         identity = caller()
-        planned = await self._acceptor.plan(identity, _wish(request, inline=not request.detach))
+        planned = await self._acceptor.plan(identity, wish(request, inline=not request.detach))
         ended = False
         async with self._feed.follow_everywhere(identity.organization_id, planned[0].id) as follower:
             accepting = self._start(self._acceptor.accept(*planned))
@@ -99,17 +89,17 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
     async def ListExecutions(self, request: pb.ListExecutionsRequest, _: Any) -> pb.ListExecutionsResponse:
         """List the executions that the caller may see, a page at a time."""
         identity, limit = caller(), page_size(request.page_size)
-        conditions = _conditions(identity, request.filter)
-        descending = _descending(request.order_by)
+        wanted = conditions(identity, request.filter)
+        newest_first = descending(request.order_by)
         asked = (request.filter, request.order_by)
         before = page_key(request.page_token, 1, *asked)
         if before and not ids.is_id(before[0]):
             raise invalid("The page token cannot be used.", code="INVALID_PAGE_TOKEN")
         found = await self._executions.page(
             identity.organization_id,
-            conditions,
+            wanted,
             before=before[0] if before else "",
-            descending=descending,
+            descending=newest_first,
             limit=limit + 1,
         )
         more = page_token((found[limit - 1].id,), *asked) if len(found) > limit else ""
@@ -157,7 +147,7 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         narrator = Narrator()
         for stored in await self._journal(request.execution_id):
             narrator.note(from_stored(stored))
-        steps, more = _page(narrator.steps, request.page_size, request.page_token, request.execution_id)
+        steps, more = page(narrator.steps, request.page_size, request.page_token, request.execution_id)
         return pb.ListStepsResponse(steps=steps, next_page_token=more)
 
     async def GetTrace(self, request: pb.GetTraceRequest, _: Any) -> pb.GetTraceResponse:
@@ -174,7 +164,7 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         lines = [log_line(from_stored(stored)) for stored in await self._journal(request.execution_id)]
         found = [line for line in lines if line.level >= (request.level or LogEntry.DEBUG)]
         asked = (request.execution_id, str(request.level))
-        logs, more = _page(found, request.page_size, request.page_token, *asked)
+        logs, more = page(found, request.page_size, request.page_token, *asked)
         return pb.ListLogsResponse(logs=logs, next_page_token=more)
 
     async def _known(self) -> Execution | None:
@@ -214,56 +204,3 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
-
-
-def _wish(request: pb.CreateExecutionRequest | pb.ExecuteRequest, *, inline: bool) -> Wish:
-    found = values.to_python(request.input)
-    priority = request.priority or execution_pb2.Execution.MEDIUM
-    metadata = values.struct_to_python(request.metadata)
-    if not ids.is_id(request.agent_id):
-        raise not_found("agent", request.agent_id)
-    if priority not in execution_pb2.Execution.Priority.values():
-        raise invalid("The priority is not known.", Problem("priority", "must be LOW, MEDIUM, HIGH or URGENT"))
-    return Wish(
-        agent_id=request.agent_id,
-        input=found,
-        input_json=orjson.dumps(found).decode(),
-        version=request.version,
-        priority=priority,
-        timeout=_seconds(request.timeout),
-        inline=inline,
-        conversation_id=request.conversation_id,
-        project_id=request.project_id,
-        metadata_json=orjson.dumps(metadata).decode() if metadata else "",
-        idempotency_key=idempotency_key(),
-    )
-
-
-def _seconds(duration: Any) -> float:
-    return float(duration.ToNanoseconds() / 1e9)
-
-
-def _conditions(identity: Identity, text: str) -> list[tuple[str, Any]]:
-    conditions: list[tuple[str, Any]] = []
-    for condition in parse_filter(text, _FIELDS):
-        value: Any = PRIORITIES[condition.value] if condition.field == "priority" else condition.value
-        if condition.field == "agent_id" and not ids.is_id(condition.value):
-            raise invalid("The filter cannot be read.", Problem("filter", "agent_id is a UUID"), code="INVALID_FILTER")
-        conditions.append((condition.field, value))
-    if not identity.admin and not identity.is_service:
-        conditions.append(("created_by", identity.subject))
-    return conditions
-
-
-def _descending(order_by: str) -> bool:
-    if order_by not in ("", "created_at", "created_at desc"):
-        raise invalid("The order is not known.", Problem("orderBy", "must be `created_at` or `created_at desc`"))
-    return order_by != "created_at"
-
-
-def _page(found: list[Any], size: int, token: str, *asked: str) -> tuple[list[Any], str]:
-    """A page of a list that is in memory; the token is the place behind it."""
-    limit, key = page_size(size or 100), page_key(token, 1, *asked)
-    start = int(key[0]) if key and key[0].isdigit() else 0
-    end = start + limit
-    return found[start:end], page_token((str(end),), *asked) if end < len(found) else ""

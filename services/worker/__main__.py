@@ -62,5 +62,10 @@ async def work(settings: Settings) -> None:
         spans.close()
 
 
+async def main() -> None:
+    """Read the settings and serve: what is wrong with them is one line on the way out."""
+    await work(load(Settings, os.environ))
+
+
 if __name__ == "__main__":
-    run(work(load(Settings, os.environ)))
+    run(main())

@@ -39,8 +39,6 @@ LONGEST_TAG = 50
 MOST_TAGS = 50
 MOST_TOOLS = 100
 MOST_TURNS = 1_000
-DEEPEST_JSON = 28
-"""Levels of objects and lists. Protobuf reads 100 levels, of which an object takes three and what holds it some."""
 
 LARGEST_METADATA = 16 * 1024
 LARGEST_SCHEMA = 128 * 1024

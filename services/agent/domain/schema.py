@@ -12,7 +12,8 @@ from typing import Any
 
 import jsonschema_rs
 
-from services.agent.domain.findings import Finding, closest, path
+from retinue_core.free_json import path
+from services.agent.domain.findings import Finding, closest
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from services.agent.domain.findings import Finding, closest, path
+from retinue_core.free_json import path
+from services.agent.domain.findings import Finding, closest
 from services.agent.domain.known import MOST_TURNS
 
 _BLOCK = ("text", "toolUse")

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from retinue_core.errors import Problem, RetinueError, invalid
+from retinue_core.free_json import path
 from services.agent.domain import known
 from services.agent.domain.agent import SPEC_FIELDS, Definition, Spec
-from services.agent.domain.findings import Finding, closest, json_findings, path, text_findings
+from services.agent.domain.findings import Finding, closest, json_findings, text_findings
 from services.agent.domain.schema import schema_findings
 from services.agent.domain.script import script_findings
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retinue_core.errors import RetinueError
+from retinue_core.free_json import path
 from services.agent.domain.agent import Definition, Spec, merged
-from services.agent.domain.findings import path
 from services.agent.domain.schema import schema_findings
 from services.agent.domain.validation import check, validate
 
