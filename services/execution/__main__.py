@@ -58,7 +58,9 @@ async def main() -> None:
         watcher = Watcher(feed, executions, journals)
         control = Control(Controls(database), executions, relay, reservations, recovery, matcher, events)
         service = ExecutionService(acceptor, watcher, feed, executions, journals, control)
-        workers = WorkerService(settings.lease, matcher, holding, journal, feed, reservations, recovery)
+        workers = WorkerService(
+            settings.lease, settings.reattach, matcher, holding, journal, feed, reservations, recovery
+        )
         server = Server(settings.address, parts.door)
         server.add(
             execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server, service, execution_service_pb2.DESCRIPTOR

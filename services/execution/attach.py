@@ -1,7 +1,8 @@
 """The workers' stream: work flows down, journal entries flow up.
 
-Owns the protocol of `WorkerService.Attach`. It believes a worker only as far as its fence: what a worker says about an
-execution it does not hold is answered with `revoked`.
+Owns the protocol of `WorkerService.Attach`, and that a worker whose stream broke may go on with what it still runs. It
+believes a worker only as far as its fence: what a worker says about an execution it does not hold is answered with
+`revoked`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +26,7 @@ from services.execution.journal import Entries, Journal
 from services.execution.matching import Attachment, Matcher
 from services.execution.recovery import Recovery
 from services.execution.store import Holding
-from services.execution.store.holding import Session
+from services.execution.store.holding import Kept, Session
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
     def __init__(
         self,
         lease: float,
+        reattach: float,
         matcher: Matcher,
         holding: Holding,
         journal: Journal,
@@ -48,6 +51,7 @@ class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
         recovery: Recovery,
     ) -> None:
         self._lease = lease
+        self._reattach = reattach
         self._matcher = matcher
         self._holding = holding
         self._journal = journal
@@ -55,6 +59,7 @@ class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
         self._reservations = reservations
         self._recovery = recovery
         self._background: set[asyncio.Task[Any]] = set()
+        self._draining = False
 
     async def Attach(  # noqa: N802 - the proto names it
         self, request_iterator: AsyncIterator[Request], _: Any
@@ -72,30 +77,63 @@ class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
             reader.cancel()
             self._matcher.remove(attachment)
             attachment.close()
-            self._start(self._recovery.left(Session(attachment.id, attachment.worker, attachment.pool)))
+            self._start(self._left(attachment))
 
     async def drain(self) -> None:
-        """Say goodbye to every worker and let what they say last be committed."""
+        """Say goodbye to every worker, with what was on its way to it, and let what they say last be committed.
+
+        Nothing is given back: workers go on with their sessions elsewhere, or here once the service is back.
+        """
+        self._draining = True
         for attachment in self._matcher:
             attachment.draining = True
+        await self._matcher.promises_kept()
+        for attachment in self._matcher:
             attachment.send(ServerFrame(goodbye=worker_pb2.Goodbye()))
         await self._journal.drain()
         for attachment in self._matcher:
             attachment.close()
 
+    async def _left(self, attachment: Attachment) -> None:
+        """What a stream that ended leaves behind is taken back, unless its worker goes on with it in time."""
+        if not attachment.draining:
+            await asyncio.sleep(self._reattach)
+        if not self._draining:
+            await self._recovery.left(_session(attachment))
+
     async def _welcome(self, hello: worker_pb2.Hello) -> Attachment:
-        attachment = Attachment(
-            ids.new_id(), hello.worker, hello.pool or "default", min(max(0, hello.slots), _MOST_SLOTS)
-        )
-        session = Session(attachment.id, attachment.worker, attachment.pool, attachment.slots)
-        await self._holding.attach(session, self._lease)
-        if ids.is_id(hello.previous_session_id):
-            await self._recovery.left(Session(hello.previous_session_id, hello.worker, attachment.pool))
-        log.info("worker %s attached with %d slots", attachment.worker, attachment.slots)
+        slots = min(max(0, hello.slots), _MOST_SLOTS)
+        attachment = Attachment(ids.new_id(), hello.worker, hello.pool or "default", slots)
+        kept = await self._adopted(attachment, hello) if ids.is_id(hello.previous_session_id) else None
+        if kept is None:
+            await self._holding.attach(_session(attachment), self._lease)
         welcome = worker_pb2.Welcome(session_id=attachment.id, lease_ms=int(self._lease * 1000))
+        for one in kept or ():
+            execution = one.execution
+            welcome.kept.add(execution_id=execution.id, fence=execution.fence, sequence=execution.last_sequence)
         attachment.send(ServerFrame(welcome=welcome))
         self._matcher.add(attachment)
+        for one in kept or ():
+            if one.wanted:
+                self._matcher.want_back(one.execution.id, "pause")
+        if self._draining:
+            attachment.draining = True
+            attachment.send(ServerFrame(goodbye=worker_pb2.Goodbye()))
+            attachment.close()
+        log.info("worker %s attached with %d slots and %d executions", attachment.worker, slots, len(kept or ()))
         return attachment
+
+    async def _adopted(self, attachment: Attachment, hello: worker_pb2.Hello) -> list[Kept] | None:
+        """Make a stream go on with the session that its worker had; None when that one is over."""
+        before = replace(_session(attachment), id=hello.previous_session_id)
+        held = [(one.execution_id, one.fence) for one in hello.held if ids.is_id(one.execution_id)]
+        self._matcher.drop(before.id)
+        adopted = await self._recovery.adopt(before, held)
+        if adopted is None:
+            return None
+        attachment.id, attachment.epoch = before.id, adopted.epoch
+        attachment.held.update({one.execution.id: one.execution for one in adopted.kept})
+        return adopted.kept
 
     async def _read(self, attachment: Attachment, first: Request, requests: AsyncIterator[Request]) -> None:
         try:
@@ -191,6 +229,10 @@ class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _session(attachment: Attachment) -> Session:
+    return Session(attachment.id, attachment.worker, attachment.pool, attachment.slots, attachment.epoch)
 
 
 def _holds(attachment: Attachment, execution_id: str, fence: int) -> Execution | None:

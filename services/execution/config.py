@@ -21,6 +21,12 @@ class Settings(ServiceSettings):
     lease: float = setting(
         "RETINUE_LEASE_SECONDS", "Seconds a worker's lease lives without a heartbeat.", default=5.0, parse=seconds
     )
+    reattach: float = setting(
+        "RETINUE_REATTACH_SECONDS",
+        "Seconds a worker whose stream broke has to come back before what it held is given to others.",
+        default=1.0,
+        parse=seconds,
+    )
     sweep: float = setting(
         "RETINUE_SWEEP_SECONDS", "Seconds between two looks for what was left behind.", default=0.5, parse=seconds
     )

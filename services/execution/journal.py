@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _SLOWEST = 1.0
 _LINGER = 0.002
+_ROUNDS = 4  # how often an append is looked at that another stream of the same worker overtook
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ class Entries:
     execution_id: str
     fence: int
     entries: tuple[JournalEntry, ...]
+
+
+Group = tuple[list[int], Entries]
+"""Entries of one execution that several items of a batch brought, with the places of these items."""
 
 
 class Journal:
@@ -96,27 +101,47 @@ class Journal:
             await self._commit(groups, results)
         return [results[index] for index in range(len(items))]
 
-    async def _commit(self, groups: list[tuple[list[int], Entries]], results: dict[int, bool]) -> None:
+    async def _commit(self, groups: list[Group], results: dict[int, bool]) -> None:
+        for _ in range(_ROUNDS):
+            groups = await self._commit_once(groups, results)
+            if not groups:
+                return
+
+    async def _commit_once(self, groups: list[Group], results: dict[int, bool]) -> list[Group]:
+        """Commit; returns what is to be tried again, because a part of it is in the journal by now.
+
+        That happens to what a worker sends again on a new stream, while the old one still brings what was under way.
+        """
         outbox_id = new_outbox_id()
         appends = [_to_append(entries) for _, entries in groups]
         answers = await until_known(lambda: self._journals.append(appends, outbox_id))
-        commits = []
-        owed = []
+        commits, owed, again = [], [], []
         for (indices, entries), answer in zip(groups, answers, strict=True):
             results.update(dict.fromkeys(indices, answer.done))
             if answer.done:
                 commits.append(_committed(entries, answer))
+            elif (rest := _rest(entries, answer.newest)) is not None:
+                again.append((indices, rest))
             if answer.owed is not None:
                 owed.append(answer.owed)
         if commits:
             self._relay.committed(outbox_id, commits)
         if owed:
             self._owed(owed)
+        return again
 
 
-def _grouped(
-    waiting: list[tuple[int, Entries]],
-) -> tuple[list[tuple[list[int], Entries]], list[tuple[int, Entries]]]:
+def _rest(entries: Entries, newest: int | None) -> Entries | None:
+    """What of refused entries follows the newest of their journal; None when they do not fit to it at all.
+
+    All of them, when somebody was quicker while the statement was under way: the next look sees what was written.
+    """
+    if newest is None or newest < entries.entries[0].sequence - 1:
+        return None
+    return replace(entries, entries=tuple(entry for entry in entries.entries if entry.sequence > newest))
+
+
+def _grouped(waiting: list[tuple[int, Entries]]) -> tuple[list[Group], list[tuple[int, Entries]]]:
     """Join what follows on in one execution; what does not fit into this round is left for the next."""
     groups: dict[str, tuple[list[int], Entries]] = {}
     left: list[tuple[int, Entries]] = []

@@ -20,7 +20,7 @@ _SILENCE = 2  # a worker that is well misses one renewal, or two when it is busy
 
 @dataclass(slots=True, eq=False)
 class Attachment:
-    """A worker's stream.
+    """A worker's stream. `id` is its session, which goes on over several streams; each has its own `epoch`.
 
     `held` are executions by id, `promised` slots that an assignment is on its way to, `silent_for` the renewals in a
     row that found no heartbeat.
@@ -30,6 +30,7 @@ class Attachment:
     worker: str
     pool: str
     slots: int
+    epoch: int = 1
     held: dict[str, Execution] = field(default_factory=dict)
     promised: int = 0
     beating: bool = True
@@ -73,21 +74,26 @@ class Matcher:
         self._attached: dict[str, Attachment] = {}
         self._holder: dict[str, Attachment] = {}
         self._work = asyncio.Event()
+        self._kept = asyncio.Event()
+        self._stranded: list[Execution] = []
         self.backlog = True
 
     def __iter__(self) -> Iterator[Attachment]:
         return iter(tuple(self._attached.values()))
 
     def add(self, attachment: Attachment) -> None:
-        """A worker has attached."""
+        """A worker has attached; a stream that its session had here before is over."""
+        self.drop(attachment.id)
         self._attached[attachment.id] = attachment
+        self._holder.update(dict.fromkeys(attachment.held, attachment))
         self.wake()
 
     def remove(self, attachment: Attachment) -> None:
         """A worker's stream has ended."""
-        self._attached.pop(attachment.id, None)
+        if self._attached.get(attachment.id) is attachment:
+            del self._attached[attachment.id]
         for execution_id in attachment.held:
-            self._holder.pop(execution_id, None)
+            self._leave(attachment, execution_id)
 
     def drop(self, session_id: str) -> None:
         """End the stream of a session that is over, if it is here: a worker that hangs must get nothing more."""
@@ -110,10 +116,25 @@ class Matcher:
     def give_up(self, attachment: Attachment) -> None:
         """Give a promised slot up."""
         attachment.promised -= 1
+        self._kept.set()
+
+    async def promises_kept(self) -> None:
+        """Wait until nothing is on its way to a worker of this replica."""
+        while any(attachment.promised for attachment in self._attached.values()):
+            self._kept.clear()
+            await self._kept.wait()
+
+    def stranded(self) -> list[Execution]:
+        """What was given to workers whose stream had ended meanwhile, since this was asked last."""
+        found, self._stranded = self._stranded, []
+        return found
 
     def assign(self, attachment: Attachment, execution: Execution, assignment: worker_pb2.Assignment) -> None:
         """Give an execution that is leased to a worker to it, on its promised slot."""
-        attachment.promised -= 1
+        self.give_up(attachment)
+        if self._attached.get(attachment.id) is not attachment:
+            self._stranded.append(execution)
+            return
         attachment.held[execution.id] = execution
         self._holder[execution.id] = attachment
         attachment.send(ServerFrame(assignment=assignment))
@@ -122,7 +143,7 @@ class Matcher:
         """A worker holds an execution no longer."""
         if attachment.held.pop(execution_id, None) is None:
             return
-        self._holder.pop(execution_id, None)
+        self._leave(attachment, execution_id)
         if self.backlog:
             self._work.set()
 
@@ -168,6 +189,10 @@ class Matcher:
         except TimeoutError:
             pass
         self._work.clear()
+
+    def _leave(self, attachment: Attachment, execution_id: str) -> None:
+        if self._holder.get(execution_id) is attachment:
+            del self._holder[execution_id]
 
 
 def _room(attachment: Attachment) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from retinue.execution.v1 import worker_pb2
 from retinue_core.errors import RetinueError
@@ -20,13 +21,16 @@ from services.execution.domain import TIMED_OUT, worker_lost
 from services.execution.matching import Matcher
 from services.execution.relay import Relay
 from services.execution.store import Executions, Holding
-from services.execution.store.holding import GivingBack, Session
+from services.execution.store.holding import Adopted, GivingBack, Session, Stray
 from services.execution.store.journal import new_outbox_id
+from services.execution.store.rows import Changed
 
 log = logging.getLogger(__name__)
 
 _RENEWALS = 5  # renewals in the life of a lease
+_RETURN = 3.0  # seconds that workers may take to find a replica that has just started
 _GRACE = 2.0  # seconds a worker has to say itself that the time is over
+_EVERYTHING = 10_000
 _FORGET = 0.1
 _HOUR = 3_600.0
 
@@ -51,10 +55,12 @@ class Recovery:
         self._executions = executions
         self._relay = relay
         self._reservations = reservations
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: set[Stray] = set()
+        self._looks_from = 0.0
 
     async def run(self) -> None:
-        """Look, for ever."""
+        """Look, for ever; for ended leases only once workers had time to come back to a service that was away."""
+        self._looks_from = asyncio.get_running_loop().time() + _RETURN
         sweep = self._settings.sweep
         async with asyncio.TaskGroup() as loops:
             loops.create_task(_every(self._settings.lease / _RENEWALS, self._leases))
@@ -67,16 +73,32 @@ class Recovery:
             loops.create_task(_every(_HOUR, self._executions.add_partition))
 
     async def left(self, session: Session) -> None:
-        """A worker's stream has ended: what it held is claimable again, and the session is over."""
+        """Take back what a worker held whose stream has ended, unless its session went on elsewhere."""
         try:
-            await self._take_back(session, "its stream ended")
+            if await self._holding.end(session, lapsed=False):
+                await self._take_back(session, "its stream ended")
         except RetinueError as error:
             log.info("session %s is left to its lease: %s", session.id, error)
+
+    async def adopt(self, session: Session, held: Sequence[tuple[str, int]]) -> Adopted | None:
+        """Let a worker go on with its session, and with what it still runs of it; None when the session is over."""
+        outbox_id = new_outbox_id()
+        giving = replace(self._giving(session, None, "its worker runs it no longer"), limit=_EVERYTHING)
+        adopted = await self._holding.adopt(session, held, giving, self._settings.lease, outbox_id)
+        if adopted is not None:
+            await self._given_back(outbox_id, adopted.given_back, session, "its worker runs it no longer")
+        return adopted
+
+    async def _take_back(self, session: Session, reason: str) -> None:
+        """Make everything claimable again that a session held which is over."""
+        while await self._give_back(session, None, reason):
+            pass
 
     async def released(self, session_id: str, worker: str, release: worker_pb2.Release) -> None:
         """A worker gives one execution back."""
         try:
-            await self._give_back(Session(session_id, worker, ""), release.execution_id, release.reason)
+            session = Session(session_id, worker, "")
+            await self._give_back(session, release.execution_id, release.reason, release.fence)
         except RetinueError as error:
             log.info("execution %s is left to its lease: %s", release.execution_id, error)
 
@@ -100,7 +122,7 @@ class Recovery:
             attachment.silent_for = 0 if attachment.beating else attachment.silent_for + 1
         beating = [attachment for attachment in self._matcher if attachment.beating]
         if beating:
-            kept = await self._holding.renew([one.id for one in beating], self._settings.lease)
+            kept = await self._holding.renew([(one.id, one.epoch) for one in beating], self._settings.lease)
             alive = worker_pb2.ServerFrame(alive=worker_pb2.Alive(lease_ms=int(self._settings.lease * 1000)))
             for attachment in beating:
                 attachment.beating = False
@@ -109,9 +131,15 @@ class Recovery:
                 else:
                     log.warning("worker %s lost its session", attachment.worker)
                     attachment.close()
+        for execution in self._matcher.stranded():
+            session = Session(execution.session_id or "", "", execution.pool)
+            await self._give_back(session, execution.id, "its worker left meanwhile", execution.fence)
+        if asyncio.get_running_loop().time() < self._looks_from:
+            return
         for session in await self._holding.lost():
-            self._matcher.drop(session.id)
-            await self._take_back(session, "its lease ended")
+            if not session.epoch or await self._holding.end(session, lapsed=True):
+                self._matcher.drop(session.id)
+                await self._take_back(session, "its lease ended")
 
     async def _strays(self) -> None:
         """Give back what a living session has in the database and its worker was never told of.
@@ -123,22 +151,27 @@ class Recovery:
         if not attached:
             return
         held = [execution_id for attachment in attached.values() for execution_id in attachment.held]
-        found = set(await self._holding.strays(list(attached), held))
-        for execution_id, session_id in found & self._seen:
-            if execution_id not in attached[session_id].held:
-                session = Session(session_id, attached[session_id].worker, "")
-                await self._give_back(session, execution_id, "its assignment was lost")
+        sessions = [(attachment.id, attachment.epoch) for attachment in attached.values()]
+        found = set(await self._holding.strays(sessions, held))
+        for stray in found & self._seen:
+            if stray.execution_id not in attached[stray.session_id].held:
+                session = Session(stray.session_id, attached[stray.session_id].worker, "")
+                await self._give_back(session, stray.execution_id, "its assignment was lost", stray.fence)
         self._seen = found
 
-    async def _take_back(self, session: Session, reason: str) -> None:
-        while await self._give_back(session, None, reason):
-            pass
-        await self._holding.detach(session.id)
+    async def _give_back(
+        self, session: Session, execution_id: str | None, reason: str, fence: int | None = None
+    ) -> int:
+        outbox_id = new_outbox_id()
+        giving = replace(self._giving(session, execution_id, reason), fence=fence)
+        changes = await self._holding.give_back(giving, outbox_id)
+        await self._given_back(outbox_id, changes, session, reason)
+        return len(changes)
 
-    async def _give_back(self, session: Session, execution_id: str | None, reason: str) -> int:
+    def _giving(self, session: Session, execution_id: str | None, reason: str) -> GivingBack:
         failure = worker_lost(self._settings.most_attempts)
         recovered, failed = recovered_entry(session.worker, reason), failed_entry(failure)
-        giving = GivingBack(
+        return GivingBack(
             session.id,
             execution_id,
             self._settings.most_attempts,
@@ -146,15 +179,14 @@ class Recovery:
             to_new_entry(failed).body,
             to_new_entry(recovered).body,
         )
-        outbox_id = new_outbox_id()
-        changes = await self._holding.give_back(giving, outbox_id)
+
+    async def _given_back(self, outbox_id: str, changes: Sequence[Changed], session: Session, reason: str) -> None:
         self._relay.changed(outbox_id, changes)
         if changes:
             log.info("took back %d executions of %s: %s", len(changes), session.worker or session.id, reason)
             self._reservations.look()
             self._matcher.wake()
             await self._events.hint(f"work.{changes[0].execution.pool}")
-        return len(changes)
 
     async def _time_out(self) -> None:
         entry = failed_entry(TIMED_OUT)

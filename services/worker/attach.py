@@ -1,7 +1,7 @@
 """Attached to the execution service: work comes down one stream, journal entries go up.
 
-Owns the stream and what is held by it: who runs, who is told to stop, when to say that one is alive, and coming back
-when the stream breaks. When it breaks everything that was held is given up, for its leases may end unseen.
+Owns the stream: who says hello, when to say that one is alive, leaving, and coming back when the stream breaks. What is
+held outlives it (`holding`).
 """
 
 from __future__ import annotations
@@ -18,18 +18,16 @@ import grpc
 from retinue.execution.v1 import worker_pb2, worker_service_pb2_grpc
 from retinue_core.errors import RetinueError
 from retinue_core.rpc.client import Peer
-from services.worker.convert import to_assignment
-from services.worker.core.entries import ExecutionFailed, Failure
+from services.worker.holding import ALONE, Holding
 from services.worker.lease import Lease
-from services.worker.link import Link
 from services.worker.outbox import Outbox
-from services.worker.runner import Parts, run
+from services.worker.runner import Parts
 
 log = logging.getLogger(__name__)
 
+_SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 _PATIENCE = 5.0  # seconds after which a service that does not answer is worth a word
-_INTERNAL = Failure("INTERNAL", "The worker has a fault and could not go on.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +41,6 @@ class Hello:
     tools: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Held:
-    """An execution that this worker holds."""
-
-    link: Link
-    task: asyncio.Task[None]
-
-
 class Worker:
     """A worker, attached for as long as it runs. `chance` draws from 0 to 1 and spreads reconnects."""
 
@@ -58,46 +48,59 @@ class Worker:
         self._stub = worker_service_pb2_grpc.WorkerServiceStub(peer.channel)
         self._peer = peer
         self._hello = hello
-        self._parts = parts
         self._chance = chance
         self._leaving = asyncio.Event()
-        self._previous = ""
+        self._lease = Lease(parts.clock)
+        self._holding = Holding(parts, self._lease, self._leaving.is_set)
 
     async def run(self, grace: float) -> None:
         """Stay attached until told to leave, then finish or hand over what is held within `grace` seconds."""
-        pause = 0.05
-        while not self._leaving.is_set():
-            session = Session(self._hello, self._previous, self._parts, self._leaving)
-            try:
-                await session.serve(self._stub, self._peer.metadata(""), grace)
-            except (grpc.RpcError, RetinueError, OSError) as error:
-                log.warning("not attached to execution: %s", _words(error))
-            pause = 0.05 if session.id else min(_LONGEST_PAUSE, pause * 2)
-            self._previous = session.id or self._previous
-            if not self._leaving.is_set():
-                await asyncio.sleep(pause * (0.5 + self._chance() / 2))
+        staying = asyncio.create_task(self._stay(grace))
+        leaving = asyncio.create_task(self._leaving.wait())
+        try:
+            await asyncio.wait((staying, leaving), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((staying,), timeout=grace)
+            if staying.done():
+                staying.result()
+        finally:
+            for task in (staying, leaving):
+                task.cancel()
+            await asyncio.gather(staying, leaving, return_exceptions=True)
+            await self._holding.let_go()
 
     def leave(self) -> None:
         """Take no new work and end."""
         self._leaving.set()
 
+    async def _stay(self, grace: float) -> None:
+        """Attach again and again. A worker that is leaving needs a stream for as long as it holds anything."""
+        pause, previous = _SHORTEST_PAUSE, ""
+        while True:
+            stream = Stream(self._hello, previous, self._holding, self._lease, self._leaving)
+            try:
+                await stream.serve(self._stub, self._peer.metadata(""), grace)
+            except (grpc.RpcError, RetinueError, OSError) as error:
+                log.warning("not attached to execution: %s", _words(error))
+            if self._leaving.is_set() and self._holding.idle:
+                return
+            pause = _SHORTEST_PAUSE if stream.id else min(_LONGEST_PAUSE, pause * 2)
+            previous = stream.id or previous
+            await asyncio.sleep(pause * (0.5 + self._chance() / 2))
 
-class Session:
-    """One stream and everything that is held by it. `id` is empty until the service has welcomed the worker."""
 
-    def __init__(self, hello: Hello, previous: str, parts: Parts, leaving: asyncio.Event) -> None:
+class Stream:
+    """One stream. `id` is the session, empty until the service has welcomed the worker."""
+
+    def __init__(self, hello: Hello, previous: str, holding: Holding, lease: Lease, leaving: asyncio.Event) -> None:
         self.id = ""
         self._hello = hello
         self._previous = previous
-        self._parts = parts
+        self._holding = holding
+        self._lease = lease
+        self._lease_seconds = 0.0
         self._leaving = leaving
         self._outbox = Outbox()
-        self._lease = Lease(parts.clock)
-        self._lease_seconds = 0.0
-        self._held: dict[str, Held] = {}
         self._greeted = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     async def serve(self, stub: worker_service_pb2_grpc.WorkerServiceStub, metadata: Any, grace: float) -> None:
         """Serve the stream until it ends, or until the worker has left."""
@@ -111,19 +114,15 @@ class Session:
             for task in done:
                 task.result()
         finally:
-            await self._abandon(tasks)
+            if self.id:
+                self._holding.hold(self._lease_seconds + ALONE)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             call.cancel()
 
-    async def _abandon(self, tasks: list[asyncio.Task[None]]) -> None:
-        held = list(self._held.values())
-        for one in held:
-            one.link.revoke()
-        running = [*tasks, *(one.task for one in held)]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
     def _greet(self) -> None:
+        self._lease.ask()
         hello = self._outbox.frame().hello
         hello.worker = self._hello.worker
         hello.pool = self._hello.pool
@@ -131,6 +130,7 @@ class Session:
         hello.software_version = self._hello.software_version
         hello.tools.extend(self._hello.tools)
         hello.previous_session_id = self._previous
+        hello.held.extend(self._holding.named())
 
     async def _send(self, call: Any) -> None:
         while True:
@@ -139,6 +139,8 @@ class Session:
     async def _read(self, call: Any) -> None:
         async for response in call:
             for frame in response.frames:
+                if frame.HasField("goodbye"):
+                    return
                 self._take(frame)
 
     async def _beat(self) -> None:
@@ -149,25 +151,30 @@ class Session:
                     await self._greeted.wait()
             except TimeoutError:
                 log.warning("execution does not answer yet")
+        if not self._lease.held:
+            self._heartbeat()  # the welcome was long in coming
         while True:
             await asyncio.sleep(self._lease_seconds / 3)
             if self._lease.silence > 2 * self._lease_seconds:
                 raise OSError("the execution service does not answer")
-            self._lease.beat()
-            self._outbox.frame().heartbeat.SetInParent()
+            self._heartbeat()
+
+    def _heartbeat(self) -> None:
+        self._lease.beat()
+        self._outbox.frame().heartbeat.SetInParent()
 
     async def _leave(self, call: Any, grace: float) -> None:
         """Once told to leave: no new work, then hand over at step boundaries, and by force when time is short."""
         await self._leaving.wait()
         if not self.id:
-            return
+            if self._holding.idle:
+                return
+            await self._greeted.wait()
         self._outbox.frame().draining.SetInParent()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace * 0.8):
-                await self._idle.wait()
-        for one in list(self._held.values()):
-            one.task.cancel()
-            one.link.release("draining")
+                await self._holding.until_idle()
+        self._holding.hand_over()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace * 0.2):
                 await self._outbox.close()
@@ -178,19 +185,17 @@ class Session:
     def _take(self, frame: worker_pb2.ServerFrame) -> None:
         kind = frame.WhichOneof("frame")
         if kind == "assignment":
-            self._assigned(frame.assignment)
+            self._holding.assigned(frame.assignment, self._outbox)
         elif kind == "ack":
-            self._acknowledged(frame.ack)
+            self._holding.acknowledged(frame.ack)
         elif kind == "revoked":
-            self._revoked(frame.revoked)
+            self._holding.revoked(frame.revoked)
         elif kind == "hand_back":
-            self._wanted_back(frame.hand_back)
+            self._holding.wanted_back(frame.hand_back)
         elif kind == "alive":
             self._lease.renew(frame.alive.lease_ms / 1000)
         elif kind == "budget_grant":
-            held = self._held.get(frame.budget_grant.execution_id)
-            if held is not None:
-                held.link.granted(frame.budget_grant)
+            self._holding.granted(frame.budget_grant)
         elif kind == "welcome":
             self._welcomed(frame.welcome)
 
@@ -198,60 +203,9 @@ class Session:
         self.id = welcome.session_id
         self._lease_seconds = welcome.lease_ms / 1000
         self._lease.renew(self._lease_seconds)
+        self._holding.resume(welcome.kept, self._outbox)
         self._greeted.set()
         log.info("attached to execution as %s, session %s", self._hello.worker, self.id)
-
-    def _assigned(self, sent: worker_pb2.Assignment) -> None:
-        before = self._held.get(sent.execution_id)
-        if before is not None:
-            self._let_go(before)
-        newest = sent.journal[-1].sequence if sent.journal else 0
-        link = Link(sent.execution_id, sent.fence, newest, self._outbox, self._lease)
-        if self._leaving.is_set():
-            link.release("draining")
-            return
-        task = asyncio.create_task(self._run(sent, link))
-        self._held[sent.execution_id] = Held(link, task)
-        self._idle.clear()
-        task.add_done_callback(lambda _: self._forget(link))
-
-    async def _run(self, sent: worker_pb2.Assignment, link: Link) -> None:
-        try:
-            await run(self._parts, to_assignment(sent), link, lambda: self._leaving.is_set() or bool(link.wanted))
-        except Exception:
-            log.exception("execution %s met a fault of the worker", link.execution_id)
-            link.append(ExecutionFailed(_INTERNAL))
-
-    def _acknowledged(self, ack: worker_pb2.Ack) -> None:
-        held = self._held.get(ack.execution_id)
-        if held is not None and held.link.fence == ack.fence:
-            held.link.acknowledge(ack.sequence)
-            if held.task.done():
-                self._forget(held.link)
-
-    def _revoked(self, revoked: worker_pb2.Revoked) -> None:
-        held = self._held.get(revoked.execution_id)
-        if held is not None and held.link.fence == revoked.fence:
-            log.info("execution %s is no longer held: %s", revoked.execution_id, revoked.reason)
-            self._let_go(held)
-
-    def _wanted_back(self, wanted: worker_pb2.HandBack) -> None:
-        held = self._held.get(wanted.execution_id)
-        if held is not None and held.link.fence == wanted.fence:
-            held.link.wanted = wanted.reason
-
-    def _let_go(self, held: Held) -> None:
-        held.link.revoke()
-        held.task.cancel()
-        self._forget(held.link)
-
-    def _forget(self, link: Link) -> None:
-        """Forget an execution that has ended here, once all it wrote is committed or no longer matters."""
-        held = self._held.get(link.execution_id)
-        if held is not None and held.link is link and (link.cut or (held.task.done() and link.settled)):
-            del self._held[link.execution_id]
-            if not self._held:
-                self._idle.set()
 
 
 def _words(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from retinue_core.clock import Clock
 
 
 class Lease:
-    """The lease of one session. Each answer renews it from the oldest heartbeat that was not yet answered."""
+    """The lease of all that is held. Each answer renews it from the oldest heartbeat that was not yet answered."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -31,6 +31,15 @@ class Lease:
         """Seconds since the oldest heartbeat without an answer; zero when all are answered."""
         return self._clock.monotonic() - self._sent if self._unanswered else 0.0
 
+    def ask(self) -> None:
+        """A new stream asks for it; what an earlier one asked is not answered any more."""
+        self._unanswered = True
+        self._sent = self._clock.monotonic()
+
+    def end(self) -> None:
+        """The stream is gone, and nobody knows for how long what was held by it is kept."""
+        self._ends = float("-inf")
+
     def beat(self) -> None:
         """A heartbeat is being sent."""
         if not self._unanswered:
@@ -42,9 +51,10 @@ class Lease:
         if self._unanswered:
             self._unanswered = False
             self._ends = self._sent + seconds
-            self._renewed.set()
-            self._renewed = asyncio.Event()
+            if self.held:
+                self._renewed.set()
+                self._renewed = asyncio.Event()
 
     async def renewal(self) -> None:
-        """Wait for the next answer."""
+        """Wait for the next answer that came in time."""
         await self._renewed.wait()

@@ -67,6 +67,13 @@ class Outbox:
         delta.step = step
         return delta
 
+    def release(self, execution_id: str, fence: int, reason: str) -> None:
+        """Give an execution back, after all that was said of it."""
+        release = self.frame().release
+        release.execution_id = execution_id
+        release.fence = fence
+        release.reason = reason
+
     def forget(self, execution_id: str, fence: int) -> None:
         """Take back what was not sent yet of an execution that is no longer this worker's."""
         self._newest.clear()

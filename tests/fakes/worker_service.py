@@ -1,7 +1,7 @@
 """The execution service as workers see it: a real gRPC server for `WorkerService.Attach`, without a database.
 
 Owns the wire and a journal in memory. It believes fences as the real one does; what it answers by itself, and what
-only when the test says so, is set by `acks` and `alive`.
+only when the test says so, is set by `acks`, `alive` and `adopts`.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class FakeExecution(worker_service_pb2_grpc.WorkerServiceServicer):
         self.lease_ms = lease_ms
         self.acks = True
         self.alive = True
+        self.adopts = True
         self.streams: list[Stream] = []
         self.journals: dict[str, list[Entry]] = {}
         self.fences: dict[str, int] = {}
@@ -184,14 +185,26 @@ class FakeExecution(worker_service_pb2_grpc.WorkerServiceServicer):
     def _take(self, stream: Stream, frame: worker_pb2.WorkerFrame) -> None:
         kind = frame.WhichOneof("frame")
         if kind == "hello":
-            stream.session_id = f"session-{len(self.streams)}"
-            stream.send(welcome=worker_pb2.Welcome(session_id=stream.session_id, lease_ms=self.lease_ms))
+            stream.send(welcome=self._welcome(stream, frame.hello))
         elif kind == "heartbeat" and self.alive:
             stream.send(alive=worker_pb2.Alive(lease_ms=self.lease_ms))
         elif kind == "append":
             self._append(stream, frame.append)
         elif kind == "budget_request" and self.on_budget is not None:
             stream.send(budget_grant=self.on_budget(frame.budget_request))
+
+    def _welcome(self, stream: Stream, hello: worker_pb2.Hello) -> worker_pb2.Welcome:
+        known = {one.session_id for one in self.streams} - {""}
+        goes_on = self.adopts and hello.previous_session_id in known
+        stream.session_id = hello.previous_session_id if goes_on else f"session-{len(self.streams)}"
+        welcome = worker_pb2.Welcome(session_id=stream.session_id, lease_ms=self.lease_ms)
+        for held in hello.held if goes_on else ():
+            journal = self.journals[held.execution_id]
+            ended = journal and journal[-1].WhichOneof("body") in _TERMINAL
+            if held.fence == self.fences[held.execution_id] and not ended:
+                newest = journal[-1].sequence if journal else 0
+                welcome.kept.add(execution_id=held.execution_id, fence=held.fence, sequence=newest)
+        return welcome
 
     def _append(self, stream: Stream, append: worker_pb2.Append) -> None:
         journal = self.journals[append.execution_id]

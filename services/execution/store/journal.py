@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -117,11 +117,16 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of an append: whether it is in the journal, when it was committed, and what its end leaves owed."""
+    """What became of an append: whether it is in the journal, when it was committed, and what its end leaves owed.
+
+    `newest` is the newest sequence of a journal that refused an append although its fence is the present one, as it
+    was when the statement began.
+    """
 
     done: bool
     recorded_at: datetime
     owed: Owed | None = None
+    newest: int | None = None
 
 
 class Journals:
@@ -138,15 +143,7 @@ class Journals:
         """
         rows = await self._database.statement(EVERY_ORGANIZATION, _APPEND, _parameters(appends, outbox_id))
         found = {str(row["id"]): row for row in rows}
-        return [
-            Appended(
-                done=row["done"] or (row["fence"] == item.fence and row["last_sequence"] == item.last),
-                recorded_at=row["recorded_at"],
-                owed=to_owed(row) if row["reservation_id"] else None,
-            )
-            for item in appends
-            for row in (found[item.execution_id],)
-        ]
+        return [_appended(item, found[item.execution_id]) for item in appends]
 
     async def read(
         self, scope: str, execution_id: str, *, after: int = 0, until: int = LAST, limit: int = 1_000
@@ -169,6 +166,16 @@ class Journals:
 def new_outbox_id() -> str:
     """Name the outbox row of one commit."""
     return ids.new_id()
+
+
+def _appended(item: Append, row: Mapping[str, Any]) -> Appended:
+    same_fence = row["fence"] == item.fence
+    return Appended(
+        done=row["done"] or (same_fence and row["last_sequence"] >= item.last),
+        recorded_at=row["recorded_at"],
+        owed=to_owed(row) if row["reservation_id"] else None,
+        newest=row["last_sequence"] if same_fence else None,
+    )
 
 
 def _parameters(appends: Sequence[Append], outbox_id: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from services.execution.convert import (
     to_new_entry,
 )
 from services.execution.domain import TIMED_OUT, Execution, Kind, Status, fold, worker_lost
-from services.execution.store.holding import Claim, GivingBack, Session
+from services.execution.store.holding import Claim, GivingBack, Session, Stray
 from tests.integration.execution.conftest import Stores, an_append, an_execution, completed_entry, model_entry
 
 
@@ -171,7 +171,7 @@ async def test_only_sessions_whose_lease_ended_are_lost(stores: Stores) -> None:
     orphan = await stores.running(Session(ids.new_id(), "", "default"))
     await stores.running(alive)
     assert {session.id for session in await stores.holding.lost()} == {dead.id, orphan.session_id}
-    assert await stores.holding.renew([dead.id, ids.new_id()], 60) == {dead.id}
+    assert await stores.holding.renew([(dead.id, 1), (alive.id, 2), (ids.new_id(), 1)], 60) == {dead.id}
     assert {session.id for session in await stores.holding.lost()} == {orphan.session_id}
 
 
@@ -229,9 +229,11 @@ async def test_the_database_says_when_and_demand_counts_what_runs_or_could(store
 async def test_a_stray_is_what_a_session_has_and_its_worker_was_not_told_of(stores: Stores) -> None:
     session = await stores.attach()
     held, stray = await stores.running(session), await stores.running(session)
-    assert await stores.holding.strays([session.id], [held.id]) == [(stray.id, session.id)]
-    assert await stores.holding.strays([session.id], [held.id, stray.id]) == []
-    assert await stores.holding.strays([ids.new_id()], []) == []
+    found = [Stray(stray.id, session.id, stray.fence)]
+    assert await stores.holding.strays([(session.id, 1)], [held.id]) == found
+    assert await stores.holding.strays([(session.id, 1)], [held.id, stray.id]) == []
+    assert await stores.holding.strays([(session.id, 2)], []) == [], "another stream has the session"
+    assert await stores.holding.strays([(ids.new_id(), 1)], []) == []
 
 
 async def test_a_key_finds_the_execution_of_its_own_user_only(stores: Stores) -> None:
