@@ -26,11 +26,6 @@ with numbered as (
         || '8' || substr(md5(i::text), 4, 15))::uuid as id
     from numbered)
 """
-_BYTES = """
-select sum(pg_total_relation_size(relation))::bigint from (
-    select %(table)s::regclass as relation
-    union all select inhrelid from pg_inherits where inhparent = %(table)s::regclass) as parts
-"""
 _JOURNAL = """
 insert into retinue_execution.journal (execution_id, sequence, organization_id, kind, body, recorded_at)
 select f.id, t.sequence, t.organization_id, t.kind, t.body, f.at
@@ -57,22 +52,6 @@ def fill(url: str, template: str, rows: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"vacuum analyze {', '.join(TABLES)}".encode())
         connection.execute("checkpoint")
-
-
-def bytes_of(url: str, table: str) -> int:
-    """Bytes of a table and its partitions, with their indexes and what is stored out of line."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        found = connection.execute(_BYTES, {"table": table}).fetchone()
-    assert found is not None
-    return int(found[0])
-
-
-def size(url: str) -> tuple[int, int]:
-    """How many executions there are, and the bytes of all tables that were filled, with their indexes."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        row = connection.execute("select count(*) from retinue_execution.executions").fetchone()
-    assert row is not None
-    return row[0], sum(bytes_of(url, table) for table in TABLES)
 
 
 def _statement(connection: psycopg.Connection[tuple[object, ...]]) -> str:

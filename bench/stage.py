@@ -31,6 +31,11 @@ from retinue_core.testing.suite import Suite
 _POLL = 0.1
 _MANY = 100_000
 _LINES = 40
+_BYTES = """
+select sum(pg_total_relation_size(relation))::bigint from (
+    select %s::regclass as relation
+    union all select inhrelid from pg_inherits where inhparent = %s::regclass) as parts
+"""
 
 
 class Subject:
@@ -97,6 +102,11 @@ class Subject:
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), parameters)
             return cursor.fetchall() if cursor.description else []
+
+    def bytes_of(self, table: str) -> int:
+        """Bytes of a table and its partitions, with their indexes and what is stored out of line."""
+        found: int = self.query(_BYTES, table, table)[0][0]
+        return found
 
     def await_ended(self, agent_id: str, count: int, seconds: float) -> None:
         """Wait until that many executions of an agent have ended."""

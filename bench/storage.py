@@ -11,7 +11,6 @@ import random
 import string
 from typing import Any
 
-from bench.fill import bytes_of
 from bench.report import TIMES, Goal, Section
 from bench.stage import Stage
 
@@ -30,11 +29,9 @@ def measure(stage: Stage) -> Section:
     agent_id = subject.publish(_agent())
     count = stage.choose((5,), (2,))[0]
     text = "".join(random.Random(1).choices(string.ascii_letters, k=_TOKENS * _BYTES_PER_TOKEN // _CALLS))
-    before = [bytes_of(subject.database_url, table) for table in _TABLES]
+    before = [subject.bytes_of(table) for table in _TABLES]
     subject.load(agent_id, 1, count, wait="60s", input={"text": text})
-    journal, row = (
-        (bytes_of(subject.database_url, table) - old) / count for table, old in zip(_TABLES, before, strict=True)
-    )
+    journal, row = ((subject.bytes_of(table) - old) / count for table, old in zip(_TABLES, before, strict=True))
     said = len(text) * _CALLS
     ratio = (journal + row) / said
     whole = f"{(journal + row) / 1e6:.2f} MB"
