@@ -16,7 +16,7 @@ from retinue_core.testing.suite import Suite
 from tests.clients.terminal import COMMAND, Ran, Shell
 
 ANSWER = [[{"text": '{"answer": "forty-two"}'}]]
-SUM = [
+SUM: list[list[Any]] = [
     [{"text": "Let me see."}, {"toolUse": {"name": "calculator", "input": {"expression": "19 + 23"}}}],
     [{"text": '{"answer": "{{tool.output}}"}'}],
 ]
