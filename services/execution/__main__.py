@@ -70,7 +70,7 @@ async def main() -> None:
             externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server, Scaler(holding), externalscaler_pb2.DESCRIPTOR
         )
         hints = Hints(events, feed, versions, matcher)
-        loops = (relay.run, dispatcher.run, reservations.run, recovery.run, hints.run, answers.run)
+        loops = (relay.run, dispatcher.run, reservations.run, recovery.run, hints.run, watcher.run, answers.run)
         await server.run(drain=workers.drain, loops=loops)
         await versions.close()
         await reservations.close()

@@ -38,9 +38,13 @@ News = Committed | worker_pb2.Delta
 
 
 class Follower:
-    """The news of one execution for one reader. A reader that is too slow loses news, and is told by a gap."""
+    """The news of one execution for one reader. A reader that is too slow loses news, and is told by a gap.
+
+    `told` is the sequence that the reader has got to.
+    """
 
     def __init__(self) -> None:
+        self.told = 0
         self._unread: deque[News] = deque(maxlen=_MOST_UNREAD)
         self._some = asyncio.Event()
 
@@ -49,8 +53,12 @@ class Follower:
         self._unread.append(news)
         self._some.set()
 
+    def look(self) -> None:
+        """Have the reader look at the journal: it has missed something."""
+        self._some.set()
+
     async def next(self, seconds: float) -> list[News]:
-        """Wait for news, at most for some seconds; returns all there is, which may be nothing."""
+        """Wait for news or a reason to look, at most for some seconds; returns all there is, which may be nothing."""
         if not self._unread:
             try:
                 async with asyncio.timeout(seconds):
@@ -80,6 +88,16 @@ class Feed:
         """Hand news to the followers on this replica; other replicas get it from the relay."""
         for follower in self._followers.get(news.execution_id, ()):
             follower.push(news)
+
+    def followed(self) -> list[str]:
+        """The executions that somebody follows here."""
+        return list(self._followers)
+
+    def compare(self, execution_id: str, sequence: int) -> None:
+        """Have those look who have not got as far as the journal of an execution."""
+        for follower in self._followers.get(execution_id, ()):
+            if follower.told < sequence:
+                follower.look()
 
     async def delta(self, delta: worker_pb2.Delta) -> None:
         """Hand on a piece of what a model is saying."""

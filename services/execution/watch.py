@@ -7,28 +7,45 @@ missing between two sequences is read from the journal.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 
 from retinue.execution.v1 import execution_pb2, worker_pb2
-from retinue_core.errors import not_found
+from retinue_core.errors import RetinueError, not_found
 from services.execution.convert import JournalEntry, change_of, from_stored
 from services.execution.domain import Execution, Status, fold
 from services.execution.feed import Committed, Feed, Follower, News
 from services.execution.narrate import Event, Narrator
 from services.execution.store import Executions, Journals
 
+log = logging.getLogger(__name__)
+
 _LOOK = 2.0
+_PATIENCE = 30.0  # seconds after which a reader looks by itself, should nobody have told it to
 _PAGE = 500
 
 
 class Watcher:
     """Follows executions."""
 
-    def __init__(self, feed: Feed, executions: Executions, journals: Journals) -> None:
+    def __init__(self, feed: Feed, executions: Executions, journals: Journals, *, look: float = _LOOK) -> None:
         self._feed = feed
         self._executions = executions
         self._journals = journals
+        self._look = look
+
+    async def run(self) -> None:
+        """Ask every two seconds, for all that is followed at once, whether news were lost; for ever."""
+        while True:
+            await asyncio.sleep(self._look)
+            try:
+                newest = await self._executions.newest(self._feed.followed())
+            except RetinueError as error:
+                log.info("followers wait: %s", error)
+                continue
+            for execution_id, sequence in newest.items():
+                self._feed.compare(execution_id, sequence)
 
     async def until_ended(self, execution: Execution, follower: Follower, seconds: float) -> Execution:
         """Wait for the end of an execution that this replica accepted, at most for some seconds.
@@ -39,7 +56,8 @@ class Watcher:
         try:
             async with asyncio.timeout(seconds):
                 while not execution.status.ended:
-                    news = await follower.next(_LOOK)
+                    follower.told = execution.last_sequence
+                    news = await follower.next(_PATIENCE)
                     execution = _folded(execution, news) if news else await self._row(execution)
         except TimeoutError:
             pass
@@ -79,15 +97,15 @@ class Watcher:
     ) -> AsyncGenerator[Event | JournalEntry, None]:
         """Yield the journal in order, with pieces of text before the step that they belong to; for ever.
 
-        The journal is read when news leave a gap, and when there are none: some may have been lost.
+        The journal is read when news leave a gap, and when the follower is told to look: some may have been lost.
         """
-        told = steps = 0
+        steps = 0
         while True:
             if behind:
-                async for entry in self._missing(execution, told):
-                    told, steps = entry.sequence, max(steps, entry.model_completed.step)
+                async for entry in self._missing(execution, follower.told):
+                    follower.told, steps = entry.sequence, max(steps, entry.model_completed.step)
                     yield entry
-            news = await follower.next(_LOOK)
+            news = await follower.next(_PATIENCE)
             behind = not news
             for one in news:
                 if isinstance(one, worker_pb2.Delta):
@@ -95,9 +113,9 @@ class Watcher:
                         yield _chunk(one)
                     continue
                 for entry in one.entries:
-                    behind = behind or entry.sequence > told + 1
-                    if entry.sequence == told + 1:
-                        told, steps = entry.sequence, max(steps, entry.model_completed.step)
+                    behind = behind or entry.sequence > follower.told + 1
+                    if entry.sequence == follower.told + 1:
+                        follower.told, steps = entry.sequence, max(steps, entry.model_completed.step)
                         yield entry
 
     async def _missing(self, execution: Execution, told: int) -> AsyncIterator[JournalEntry]:

@@ -76,6 +76,7 @@ with b as (
 )
 
 _GET = f"select {COLUMNS} from executions where id = %(id)s"
+_NEWEST = "select id, last_sequence from executions where id = any(%(ids)s::uuid[])"
 _BY_KEY = f"""
 select {COLUMNS} from executions
 where organization_id = %(organization_id)s and created_by = %(created_by)s and idempotency_key = %(key)s
@@ -129,6 +130,13 @@ class Executions:
         """Read one execution; `scope` is an organisation or EVERY_ORGANIZATION."""
         rows = await self._database.statement(scope, _GET, {"id": execution_id})
         return to_execution(rows[0]) if rows else None
+
+    async def newest(self, execution_ids: Sequence[str]) -> dict[str, int]:
+        """How far the journals of several executions have got."""
+        if not execution_ids:
+            return {}
+        rows = await self._database.statement(EVERY_ORGANIZATION, _NEWEST, {"ids": list(execution_ids)})
+        return {str(row["id"]): row["last_sequence"] for row in rows}
 
     async def by_key(self, organization_id: str, created_by: str, key: str) -> Execution | None:
         """The execution that a user started under an idempotency key within a day."""
