@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from datetime import UTC, timedelta
 from typing import Any, TypedDict, Unpack
 
@@ -81,9 +82,10 @@ class Executions:
         known = await self.get(execution) if isinstance(execution, str) else execution
         if known.ended:
             return known
-        async for event in self.watch(known, after=known.last_sequence):
-            if event.ends and event.execution is not None:
-                return event.execution
+        async with aclosing(self.watch(known, after=known.last_sequence)) as events:
+            async for event in events:
+                if event.ends and event.execution is not None:
+                    return event.execution
         return await self.get(known)
 
     async def get(self, execution: Execution | str) -> Execution:
@@ -147,8 +149,9 @@ class Executions:
 
     async def _events(self, execution_id: str, after: int) -> AsyncIterator[Event]:
         request = pb.WatchExecutionRequest(execution_id=execution_id, after=after)
-        async for response in self._wire.stream("execution", "WatchExecution", request):
-            yield _event(response.event)
+        async with aclosing(self._wire.stream("execution", "WatchExecution", request)) as responses:
+            async for response in responses:
+                yield _event(response.event)
 
 
 def _id(execution: Execution | str) -> str:

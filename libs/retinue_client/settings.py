@@ -30,13 +30,15 @@ class Connection:
     """How the suite is reached.
 
     `addresses` holds `host:port`, or `https://host:port` for TLS, by service; the one under the empty name serves
-    those that are not named. `ca` is a PEM file with the authorities to trust instead of the system's. `source` says
-    in words where all this was found.
+    those that are not named. `ca` is a PEM file with the authorities to trust instead of the system's. `home` is the
+    folder of a local suite whose addresses these are, for as long as it runs. `source` says in words where all this
+    was found.
     """
 
     addresses: Mapping[str, str]
     token: str = field(default="", repr=False)
     ca: str = ""
+    home: str = ""
     source: str = "the arguments"
 
     def address(self, room: str) -> str:
@@ -74,23 +76,21 @@ def find_connection(environment: Mapping[str, str], *, start: Path | None = None
     folder `start` or above it: a folder that was only entered gets no token that was meant for somebody else.
     """
     told = _told(environment)
-    stored, source = _stored(environment, profile or environment.get("RETINUE_PROFILE", ""))
+    stored, source, home = _stored(environment, profile or environment.get("RETINUE_PROFILE", ""))
     if not told and not stored and (found := find_dev_env(start or Path.cwd())):
-        stored, source = _told(read_private(found)), str(found)
-    return _connection(told, stored, source)
-
-
-def _connection(told: dict[str, str], stored: dict[str, str], source: str) -> Connection:
-    found = {**stored, **told}
-    addresses = {room: found[room] for room in ("", *ROOMS) if found.get(room)}
+        stored, source, home = _told(read_private(found)), str(found), str(found.parent)
+    known = {**stored, **told}
+    addresses = {room: known[room] for room in ("", *ROOMS) if known.get(room)}
     if "" in told:
         # One address for all of them in the environment outranks several that were stored.
         addresses = {room: place for room, place in addresses.items() if room in told}
+    only_told = {"token", *addresses} <= set(told) or not stored
     return Connection(
         {room: check_address(place) for room, place in addresses.items()},
-        found.get("token", ""),
-        found.get("ca", ""),
-        "the environment" if {"token", *addresses} <= set(told) or not stored else source,
+        known.get("token", ""),
+        known.get("ca", ""),
+        "" if set(addresses) & set(told) else home,
+        "the environment" if only_told else source,
     )
 
 
@@ -99,14 +99,21 @@ def _told(variables: Mapping[str, str]) -> dict[str, str]:
     return {key: variables[name] for name, key in names.items() if variables.get(name)}
 
 
-def _stored(environment: Mapping[str, str], profile: str) -> tuple[dict[str, str], str]:
+def _stored(environment: Mapping[str, str], profile: str) -> tuple[dict[str, str], str, str]:
+    """What a profile or a named home says, that in words, and the home of the local suite that it is about."""
     path = profile_path(profile or "default", environment)
     if profile or path.exists():
-        return _told(read_private(path)), f"the profile {path}"
-    if home := environment.get("RETINUE_HOME", ""):
-        path = Path(home) / "dev.env"
-        return (_told(read_private(path)), str(path)) if path.exists() else ({}, "")
-    return {}, ""
+        kept = read_private(path)
+        home = kept.get("RETINUE_HOME", "")
+        return {**_of_home(home), **_told(kept)}, f"the profile {path}", home
+    home = environment.get("RETINUE_HOME", "")
+    return _of_home(home), str(Path(home) / "dev.env"), home
+
+
+def _of_home(home: str) -> dict[str, str]:
+    """What the suite of a home says, if it runs."""
+    path = Path(home) / "dev.env"
+    return _told(read_private(path)) if home and path.exists() else {}
 
 
 def find_dev_env(start: Path) -> Path | None:
@@ -143,9 +150,15 @@ def read_private(path: Path) -> dict[str, str]:
 
 
 def write_profile(path: Path, connection: Connection) -> None:
-    """Keep a connection as a profile that only its owner can read."""
+    """Keep a connection as a profile that only its owner can read.
+
+    Of a local suite its home is kept: it has other addresses whenever it is started again.
+    """
     variables = {room: name for name, room in _VARIABLES.items()} | {"": "RETINUE_ADDR"}
-    lines = {variables[room]: place for room, place in connection.addresses.items()}
+    if connection.home:
+        lines = {"RETINUE_HOME": str(Path(connection.home).absolute())}
+    else:
+        lines = {variables[room]: place for room, place in connection.addresses.items()}
     lines |= {"RETINUE_TOKEN": connection.token} | ({"RETINUE_CA": connection.ca} if connection.ca else {})
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(path, "".join(f"{name}={value}\n" for name, value in lines.items()).encode())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -98,7 +98,7 @@ class Wire:
                 raise error
             await self.sleep(wait)
 
-    async def stream(self, room: str, method: str, request: Any) -> AsyncIterator[Any]:
+    async def stream(self, room: str, method: str, request: Any) -> AsyncGenerator[Any, None]:
         """Make a call that is answered by a stream; it has no deadline. Raises one of `retinue_client.errors`."""
         call = getattr(self._stub(room), method)(request, metadata=self._metadata())
         try:
@@ -154,7 +154,7 @@ class Wire:
                 "UNREACHABLE",
                 f"The {room} service at {self.connection.address(room)} does not answer.",
                 details={"address": self.connection.address(room), "source": self.connection.source},
-                actions=(f"See that the suite runs; its address is from {self.connection.source}.",),
+                actions=(f"See that the suite runs there; the address is from {self.connection.source}.",),
                 retry_after=1.0,
             )
         return errors.typed(error)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from retinue_client.cli import executions
-from retinue_client.cli.collect import most
+from retinue_client.cli.collect import most, page
 from retinue_client.cli.output import Column, Format, Output, as_json, say, write, write_facts, write_table
 from retinue_client.cli.session import AgentName, session
 from retinue_client.cli.text import age, line, moment
@@ -72,14 +72,14 @@ def get_agents(
 ) -> None:
     """List the agents that you may see."""
     found = session(context).run(
-        lambda client: most(client.agents.list(filter=filter, order_by=order_by, page_size=limit), limit)
+        lambda client: most(client.agents.list(filter=filter, order_by=order_by, page_size=page(limit)), limit)
     )
     write(found, output, lambda: write_table(_AGENTS, found, empty="There are no agents yet: `retinue apply -f` one."))
 
 
 def get_versions(context: typer.Context, agent: AgentName, limit: Limit = 50, output: Output = Format.TABLE) -> None:
     """List the versions of an agent, the draft first."""
-    found = session(context).run(lambda client: most(client.versions.list(agent, page_size=limit), limit))
+    found = session(context).run(lambda client: most(client.versions.list(agent, page_size=page(limit)), limit))
     write(found, output, lambda: write_table(_VERSIONS, found, empty="There are no versions."))
 
 

@@ -10,6 +10,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_LARGEST_PAGE = 1_000
+
+
+def page(limit: int) -> int:
+    """The size of page to ask for when so many are wanted."""
+    return min(limit, _LARGEST_PAGE)
+
 
 async def most(found: AsyncIterator[T], limit: int) -> list[T]:
     """The first items, at most so many; no page is asked for that is not needed."""

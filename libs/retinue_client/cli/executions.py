@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retinue_client.cli.collect import most
+from retinue_client.cli.collect import most, page
 from retinue_client.cli.output import Column, Format, Output, as_json, say, write, write_each, write_facts, write_table
 from retinue_client.cli.session import ExecutionId, session
 from retinue_client.cli.text import age, clean, length, line, moment, money, number, shown
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from retinue_client.models import Execution, LogEntry, Step
 
 
-def _took(execution: Execution) -> str:
-    if execution.started_at is None or execution.completed_at is None:
-        return ""
-    return length((execution.completed_at - execution.started_at).total_seconds())
+def took(execution: Execution | None) -> float | None:
+    """Seconds from the first worker that took it up to its end; None before that."""
+    if execution is None or execution.started_at is None or execution.completed_at is None:
+        return None
+    return (execution.completed_at - execution.started_at).total_seconds()
 
 
 def _tokens(found: Any) -> str:
@@ -40,7 +41,7 @@ COLUMNS = (
     Column("STEPS", lambda execution: number(execution.usage.steps + execution.usage.tool_calls), number=True),
     Column("TOKENS", _tokens, number=True),
     Column("COST", lambda execution: money(execution.usage.cost_micros), number=True),
-    Column("TOOK", _took, number=True),
+    Column("TOOK", lambda execution: length(took(execution)), number=True),
     Column("CREATED", lambda execution: age(execution.created_at)),
     Column("ID", lambda execution: execution.id),
 )
@@ -76,7 +77,7 @@ def get_executions(
     """List executions, the newest first."""
 
     async def ask(client: Retinue) -> tuple[list[Execution], dict[str, str]]:
-        runs = client.executions.list(agent, status=status.upper(), filter=filter, page_size=limit)
+        runs = client.executions.list(agent, status=status.upper(), filter=filter, page_size=page(limit))
         found = await most(runs, limit)
         return found, await names_of(client, (run.agent_id for run in found)) if output is Format.TABLE else {}
 
@@ -184,7 +185,7 @@ def _facts(execution: Execution) -> dict[str, str]:
         "error": f"{error.message} [{error.code}]" if error else "",
         "used": f"{usage.steps} model calls, {usage.tool_calls} tool calls, {_tokens(execution)} tokens, "
         f"{money(usage.cost_micros)}",
-        "took": _took(execution),
+        "took": length(took(execution)),
         "attempt": str(execution.attempt) if execution.attempt > 1 else "",
         "conversation": execution.conversation_id,
         "project": execution.project_id,

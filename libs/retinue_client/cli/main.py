@@ -6,6 +6,7 @@ anything else is one line too, with its trace only where RETINUE_DEBUG is set.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,6 @@ import typer
 
 from retinue_client.cli import account, agents, applying, executions, failures, login, running, tokens
 from retinue_client.cli.session import Session
-from retinue_client.errors import RetinueError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,24 +25,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def status(arguments: Sequence[str]) -> int:
     """Run a command; returns the status that the process ends with."""
-    stderr = sys.stderr
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another
     try:
         returned = application(colours=sys.stdout.isatty())(list(arguments), prog_name="retinue", standalone_mode=False)
-    except RetinueError as error:
-        return failures.told(error, stderr)
-    except typer.TyperException as error:
-        return failures.misused(error, stderr)
-    except (typer.Abort, KeyboardInterrupt):
-        stderr.write("interrupted\n")
-        return failures.INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has seen enough; what is buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return failures.FAILED
-    except Exception as error:
-        if os.environ.get("RETINUE_DEBUG"):
-            raise
-        return failures.unexpected(error, stderr)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the process's edge
+        return failures.told(error, sys.stderr, trace=bool(os.environ.get("RETINUE_DEBUG")))
     return returned if isinstance(returned, int) else failures.OK
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from retinue_client.cli.executions import took
 from retinue_client.cli.inputs import read_input
 from retinue_client.cli.output import Format, Output, as_json, say, write
 from retinue_client.cli.session import AgentName, ExecutionId, Session, session
@@ -119,7 +120,7 @@ def _shown(current: Session, view: View, execution: Execution, *, quiet: bool) -
         moving, begun = Spinner("dots"), time.monotonic()
 
         def look() -> Any:
-            return picture(view, time.monotonic() - begun, moving)
+            return picture(view, took(view.execution) or time.monotonic() - begun, moving)
 
         with Live(get_renderable=look, console=current.console(stderr=True), refresh_per_second=_PER_SECOND):
             yield view.take

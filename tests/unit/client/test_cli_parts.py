@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from retinue.agent.v1 import agent_pb2
 from retinue_client import models
@@ -187,6 +188,23 @@ def test_every_kind_of_failure_has_a_status_and_one_line(kind: Kind) -> None:
     first, second, third, *more = stderr.getvalue().splitlines()
     assert (first, second, third) == ("error: It �[2J failed. [CODE]", "  f: wrong", "  try: Mend it.")
     assert bool(more) is (kind is Kind.UNAUTHENTICATED)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "shown"),
+    [
+        (typer.BadParameter("no\nnumber"), 2, "error: Invalid value: no number\n  try: retinue --help\n"),
+        (typer.Abort(), 130, "interrupted\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no"), 2, "error: an argument is not text in UTF-8\n"),
+        (ZeroDivisionError("by\nzero"), 1, "error: a fault of this program: ZeroDivisionError: by zero\n"),
+    ],
+)
+def test_whatever_happens_is_said_without_a_trace(error: BaseException, status: int, shown: str) -> None:
+    stderr = io.StringIO()
+    assert failures.told(error, stderr) == status
+    assert stderr.getvalue().startswith(shown)
+    assert "Traceback" not in stderr.getvalue()
 
 
 def step(number: int, **more: Any) -> models.Step:

@@ -100,3 +100,15 @@ def test_an_address_that_is_none_is_refused(address: str, home: dict[str, str], 
 
 def test_a_token_is_not_in_the_representation() -> None:
     assert "secret" not in repr(Connection({"": "a:1"}, "rtn_secret"))
+
+
+def test_a_profile_of_a_local_suite_follows_it_to_its_next_addresses(home: dict[str, str], tmp_path: Path) -> None:
+    path = dev_env(tmp_path, "RETINUE_TOKEN=rtn_dev", "RETINUE_ADDR=dev:1")
+    found = find_connection(home, start=tmp_path)
+    write_profile(profile_path("default", home), found)
+    path.write_text("RETINUE_TOKEN=rtn_dev\nRETINUE_ADDR=dev:2\n")
+    elsewhere = find_connection(home, start=Path("/"))
+    assert (elsewhere.address("agent"), elsewhere.token) == ("dev:2", "rtn_dev")
+    path.unlink()
+    with pytest.raises(UnauthenticatedError, match="Nothing says where the agent service is"):
+        find_connection(home, start=Path("/")).address("agent")
