@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
@@ -24,6 +25,7 @@ from retinue_core.rpc.call import Call
 REUSED = "IDEMPOTENCY_KEY_REUSED"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 _LONGEST = 3_600.0  # seconds a key is held for a request that died without an answer
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
 
 class State(Enum):
@@ -75,19 +77,38 @@ async def once(
     if state is not State.NEW:
         raise _refusal(state)
     # A caller that goes away is the very one who asks again: the request is carried to its end without it.
-    carrying = asyncio.create_task(_carried_out(answers, key, handler))
-    carrying.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return await asyncio.shield(carrying)
+    outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
+    carrying = asyncio.create_task(_carried_out(answers, key, handler, outcome, time.monotonic() + left))
+    carrying.add_done_callback(lambda _: outcome.cancel())
+    return await asyncio.shield(outcome)
 
 
-async def _carried_out(answers: Answers, key: Key, handler: Callable[[], Awaitable[Any]]) -> Any:
+async def _carried_out(
+    answers: Answers, key: Key, handler: Callable[[], Awaitable[Any]], outcome: asyncio.Future[Any], ends: float
+) -> None:
+    """Answer, and write down what became of the key; until its time is over this is tried again."""
     try:
         answer = await handler()
-    except Exception:
-        await answers.forget(key)
-        raise
-    await answers.finish(key, _without_secrets(answer).SerializeToString())
-    return answer
+    except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
+        tell, write = partial(outcome.set_exception, error), partial(answers.forget, key)
+    else:
+        tell = partial(outcome.set_result, answer)
+        write = partial(answers.finish, key, _without_secrets(answer).SerializeToString())
+    written, pause = await _tried(write), _FIRST_PAUSE
+    if not outcome.done():
+        tell()
+    while not written and time.monotonic() < ends:
+        await asyncio.sleep(pause)
+        written, pause = await _tried(write), min(pause * 2, _LONGEST_PAUSE)
+
+
+async def _tried(write: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        await write()
+    except RetinueError:
+        return False
+    return True
 
 
 def _without_secrets(answer: Message) -> Message:
