@@ -1,7 +1,7 @@
 """The execution service as workers see it: a real gRPC server for `WorkerService.Attach`, without a database.
 
 Owns the wire and a journal in memory. It believes fences as the real one does; what it answers by itself, and what
-only when the test says so, is set by `acks`, `alive` and `adopts`.
+only when the test says so, is set by `acks`, `alive`, `adopts` and `welcomes`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Stream:
     def __init__(self, identity: str) -> None:
         self.identity = identity
         self.session_id = ""
+        self.hello = worker_pb2.Hello()
         self.frames: list[worker_pb2.WorkerFrame] = []
         self._outgoing: asyncio.Queue[ServerFrame | None] = asyncio.Queue()
 
@@ -81,6 +82,7 @@ class FakeExecution(worker_service_pb2_grpc.WorkerServiceServicer):
         self.acks = True
         self.alive = True
         self.adopts = True
+        self.welcomes = True
         self.streams: list[Stream] = []
         self.journals: dict[str, list[Entry]] = {}
         self.fences: dict[str, int] = {}
@@ -185,7 +187,9 @@ class FakeExecution(worker_service_pb2_grpc.WorkerServiceServicer):
     def _take(self, stream: Stream, frame: worker_pb2.WorkerFrame) -> None:
         kind = frame.WhichOneof("frame")
         if kind == "hello":
-            stream.send(welcome=self._welcome(stream, frame.hello))
+            stream.hello = frame.hello
+            if self.welcomes:
+                self.welcome(stream)
         elif kind == "heartbeat" and self.alive:
             stream.send(alive=worker_pb2.Alive(lease_ms=self.lease_ms))
         elif kind == "append":
@@ -193,7 +197,9 @@ class FakeExecution(worker_service_pb2_grpc.WorkerServiceServicer):
         elif kind == "budget_request" and self.on_budget is not None:
             stream.send(budget_grant=self.on_budget(frame.budget_request))
 
-    def _welcome(self, stream: Stream, hello: worker_pb2.Hello) -> worker_pb2.Welcome:
+    def welcome(self, stream: Stream) -> None:
+        """Answer a worker's hello: it goes on with the session it had, and with what it names by the present fence."""
+        hello = stream.hello
         known = {one.session_id for one in self.streams} - {""}
         goes_on = self.adopts and hello.previous_session_id in known
         stream.session_id = hello.previous_session_id if goes_on else f"session-{len(self.streams)}"
@@ -204,7 +210,7 @@ class FakeExecution(worker_service_pb2_grpc.WorkerServiceServicer):
             if held.fence == self.fences[held.execution_id] and not ended:
                 newest = journal[-1].sequence if journal else 0
                 welcome.kept.add(execution_id=held.execution_id, fence=held.fence, sequence=newest)
-        return welcome
+        stream.send(welcome=welcome)
 
     def _append(self, stream: Stream, append: worker_pb2.Append) -> None:
         journal = self.journals[append.execution_id]

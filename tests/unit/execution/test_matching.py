@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from retinue.execution.v1 import worker_pb2
 from services.execution.matching import Attachment, Matcher
 from tests.unit.execution.test_domain import execution
@@ -77,3 +79,44 @@ async def test_whoever_holds_an_execution_is_told_to_stop_or_to_hand_it_back() -
     frames = [frame.WhichOneof("frame") for frame in await attachment.sent()]
     assert frames == ["assignment", "hand_back", "revoked"]
     assert attachment.held == {}
+
+
+async def test_the_next_stream_of_a_session_replaces_the_one_before_and_holds_what_it_kept() -> None:
+    matcher = Matcher()
+    before = attached(matcher, "a", 2)
+    matcher.take("default")
+    give(matcher, before)
+    after = Attachment("a", "worker-a", "default", 2, 2, held=dict(before.held))
+    matcher.add(after)
+    assert before.closed
+    matcher.remove(before)
+    matcher.let_go(before, "e")
+    assert matcher.free("default") == 1
+    assert matcher.revoke("e", "cancelled"), "what an old stream says of itself changed the new one"
+    assert [frame.WhichOneof("frame") for frame in await after.sent()] == ["revoked"]
+
+
+async def test_what_was_on_its_way_to_a_stream_that_ended_is_stranded() -> None:
+    matcher = Matcher()
+    before = attached(matcher, "a")
+    matcher.take("default")
+    attached(matcher, "a")
+    give(matcher, before)
+    assert not matcher.want_back("e", "pause")
+    assert [one.id for one in matcher.stranded()] == ["e"]
+    assert matcher.stranded() == []
+
+
+async def test_a_drain_waits_for_what_is_on_its_way() -> None:
+    matcher = Matcher()
+    attachment = attached(matcher, "a")
+    await matcher.promises_kept()
+    matcher.take("default")
+    matcher.take("default")
+    waiting = asyncio.create_task(matcher.promises_kept())
+    give(matcher, attachment)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    matcher.give_up(attachment)
+    await waiting

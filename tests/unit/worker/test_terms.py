@@ -65,6 +65,37 @@ async def test_an_answer_that_nobody_asked_for_renews_nothing(clock: FixedClock)
     assert not lease.held
 
 
+async def test_a_lease_ends_with_its_stream_and_lives_from_when_the_next_one_asked(clock: FixedClock) -> None:
+    lease = Lease(clock)
+    lease.renew(5)
+    lease.beat()
+    lease.end()
+    seen = [lease.held]
+    clock.advance(60)
+    lease.ask()
+    clock.advance(1)
+    seen.append(lease.silence == 1)
+    lease.renew(5)
+    clock.advance(3.9)
+    seen.append(lease.held)
+    clock.advance(0.1)
+    seen.append(lease.held)
+    assert seen == [False, True, True, False]
+
+
+async def test_an_answer_that_comes_too_late_is_no_renewal(clock: FixedClock) -> None:
+    lease = Lease(clock)
+    waiting = asyncio.create_task(lease.renewal())
+    await asyncio.sleep(0)
+    clock.advance(6)
+    lease.renew(5)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    lease.beat()
+    lease.renew(5)
+    await waiting
+
+
 async def test_whoever_waits_for_a_renewal_is_told(clock: FixedClock) -> None:
     lease = Lease(clock)
     waiting = asyncio.create_task(lease.renewal())
