@@ -5,6 +5,7 @@ Owns the agent that docs/benchmarks.md calls react3, and what an execution of it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,7 @@ class Run:
     p95: float
     p99: float
     cpu: float
+    shares: Mapping[str, float]
 
     def cells(self, floors: Floors) -> tuple[str, ...]:
         """The row of the table."""
@@ -60,12 +62,12 @@ class Run:
 
 def load(subject: Subject, agent_id: str, concurrency: int, count: int) -> Run:
     """Run one closed loop and weigh the whole suite meanwhile."""
-    before = subject.cpu()
+    before = subject.cpu_by_room()
     result = subject.load(agent_id, concurrency, count)
-    cpu = (subject.cpu() - before) / count * 1000
+    shares = {room: (used - before[room]) / count * 1000 for room, used in subject.cpu_by_room().items()}
     found = result["latencies"]
     p50, p95, p99 = (percentile(found, percent) for percent in (50, 95, 99))
-    return Run(concurrency, count / result["seconds"], p50, p95, p99, cpu)
+    return Run(concurrency, count / result["seconds"], p50, p95, p99, sum(shares.values()), shares)
 
 
 def measure(stage: Stage) -> Section:
@@ -78,6 +80,7 @@ def measure(stage: Stage) -> Section:
     rows = [run.cells(floors) for run in runs]
     notes = (
         floors.words(),
+        f"CPU ms/exec at 64 by process: {', '.join(f'{room} {cpu:.2f}' for room, cpu in runs[2].shares.items())}.",
         f"Memory (PSS) of the whole suite after the load: {subject.memory_mb():.0f} MB.",
     )
     verdicts = (RATE.verdict(runs[2].rate), P50.verdict(runs[0].p50), CPU.verdict(runs[2].cpu))

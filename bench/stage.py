@@ -28,6 +28,7 @@ from retinue_core.embedded import EmbeddedPostgres
 from retinue_core.ports import free_ports
 from retinue_core.testing.suite import Suite
 
+ROOMS = ("access", "agent", "version", "quota", "execution", "worker", "gateway", "postgres", "nats-server")
 _POLL = 0.1
 _MANY = 100_000
 _LINES = 40
@@ -47,16 +48,30 @@ class Subject:
 
     def cpu(self) -> float:
         """Seconds of user and system time of the whole suite so far, database, broker and ended processes included."""
-        times = [process.cpu_times() for process in self._family()]
-        return float(sum(one.user + one.system + one.children_user + one.children_system for one in times))
+        return sum(self.cpu_by_room().values())
+
+    def cpu_by_room(self) -> dict[str, float]:
+        """The same, by what used it."""
+        return {room: sum(map(_cpu_of, processes)) for room, processes in self._family().items()}
 
     def memory_mb(self) -> float:
         """Proportional set size of the whole suite, in millions of bytes."""
-        return sum(process.memory_full_info().pss for process in self._family()) / 1e6
+        return sum(self.memory_by_room().values())
 
-    def _family(self) -> list[psutil.Process]:
-        supervisor = psutil.Process(self.suite.pid)
-        return [supervisor, *supervisor.children(recursive=True)]
+    def memory_by_room(self) -> dict[str, float]:
+        """The same, by what uses it."""
+        return {
+            room: sum(process.memory_full_info().pss for process in processes) / 1e6
+            for room, processes in self._family().items()
+        }
+
+    def _family(self) -> dict[str, list[psutil.Process]]:
+        """Every process of the suite by room or server, each with the processes that it has started."""
+        found = {"supervisor": [psutil.Process(self.suite.pid)]}
+        for room in ROOMS:
+            own = self.suite.processes(room)
+            found[room] = [*own, *(child for process in own for child in process.children(recursive=True))]
+        return found
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Make one REST call; a refusal ends the run."""
@@ -124,6 +139,11 @@ class Subject:
         """End the run and show what the suite said last."""
         last = "\n".join(self.suite.output().splitlines()[-_LINES:])
         raise SystemExit(f"{reason}\n{last}")
+
+
+def _cpu_of(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 def child(module: str, job: Mapping[str, Any]) -> Any:

@@ -14,7 +14,6 @@ from bench.stage import Stage, Subject
 
 START = Goal("start, installed", "s", 8, 4)
 MEMORY = Goal("idle memory (PSS) of the whole suite", "MB", 700, 400)
-_ROOMS = ("access", "agent", "version", "quota", "execution", "worker", "gateway", "postgres", "nats-server")
 _SETTLED = 5.0  # seconds after which what a start leaves behind is over
 
 
@@ -25,11 +24,11 @@ def measure(stage: Stage) -> Section:
     first = time.perf_counter() - began
     again = [_restart(subject) for _ in range(1 if stage.quick else 3)]
     time.sleep(_SETTLED)
-    rooms = {room: _memory_of(subject, room) for room in _ROOMS}
-    whole = subject.memory_mb()
+    rooms = subject.memory_by_room()
+    whole = sum(rooms.values())
     rows = [(f"{first:.2f}", f"{statistics.median(again):.2f}", f"{whole:.0f}")]
     shares = ", ".join(f"{room} {size:.0f}" for room, size in rooms.items())
-    notes = (f"MB by process: {shares}, the supervisor and whatever is shared by several of them the rest.",)
+    notes = (f"MB by process: {shares}.",)
     verdicts = (START.verdict(statistics.median(again)), MEMORY.verdict(whole))
     header = ("first start on an empty home, s", "start on an existing home, s", "idle memory (PSS), MB")
     return Section("Start and idle memory", header, rows, notes, verdicts)
@@ -40,9 +39,3 @@ def _restart(subject: Subject) -> float:
     began = time.perf_counter()
     subject.suite.start()
     return time.perf_counter() - began
-
-
-def _memory_of(subject: Subject, room: str) -> float:
-    found = subject.suite.processes(room)
-    family = [*found, *(child for process in found for child in process.children(recursive=True))]
-    return sum(process.memory_full_info().pss for process in family) / 1e6
