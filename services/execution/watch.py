@@ -143,10 +143,10 @@ class Watcher:
 def _folded(execution: Execution, news: Iterable[News]) -> Execution:
     for one in news:
         if isinstance(one, Committed):
-            for entry in one.entries:
-                if entry.sequence == execution.last_sequence + 1:
-                    moment = entry.recorded_at.ToDatetime(execution.created_at.tzinfo)
-                    execution = fold(execution, change_of([entry]), entry.sequence, moment)
+            new = [entry for entry in one.entries if entry.sequence > execution.last_sequence]
+            if new and new[0].sequence == execution.last_sequence + 1:
+                moment = new[-1].recorded_at.ToDatetime(execution.created_at.tzinfo)
+                execution = fold(execution, change_of(new), new[-1].sequence, moment)
     return execution
 
 
