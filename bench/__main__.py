@@ -21,6 +21,8 @@ from bench import dispatch, parallel, peers, react3, rows, start, storage, takeo
 from bench.report import Section, goals
 from bench.stage import Stage
 
+_BEGIN, _END = "<!-- results -->", "<!-- end of results -->"
+
 # In this order: memory is idle before anything has run, the tables are filled last, and what needs a suite of another
 # kind comes together.
 FIGURES: Mapping[str, Callable[[Stage], Section]] = {
@@ -45,12 +47,10 @@ def main() -> None:
             sections = {name: _measured(name, stage) for name in chosen}
         finally:
             stage.close()
-    print(_heading(given.quick))
-    for section in sections.values():
-        print(section.markdown())
-    if "react3" in sections:
-        print(_beside(stage, sections))
-    print(f"### Goals\n\n{goals(sections.values())}")
+    text = _text(stage, sections)
+    print(text)
+    if given.into:
+        _insert(given.into, text)
 
 
 def _arguments() -> argparse.Namespace:
@@ -59,6 +59,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=0, help="how many executions fill the tables (1,000,000)")
     words = f"figures to measure, separated by commas: {','.join(FIGURES)}"
     parser.add_argument("--only", type=_names, default=list(FIGURES), help=words)
+    words = "a document in which the last results are replaced by these, between the comments that mark them"
+    parser.add_argument("--into", type=Path, help=words)
     return parser.parse_args()
 
 
@@ -77,17 +79,28 @@ def _measured(name: str, stage: Stage) -> Section:
     return section
 
 
+def _text(stage: Stage, sections: Mapping[str, Section]) -> str:
+    """Everything that was measured, as markdown; the goals first."""
+    parts = [_heading(stage.quick), f"### Goals\n\n{goals(sections.values())}\n"]
+    if "react3" in sections:
+        measured = {verdict.goal: verdict.value for section in sections.values() for verdict in section.verdicts}
+        parts.append(peers.compare(measured, stage.floors.echo[64]))
+    return "\n".join([*parts, *(section.markdown() for section in sections.values())])
+
+
+def _insert(document: Path, text: str) -> None:
+    before, begin, rest = document.read_text("utf-8").partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise SystemExit(f"{document} has no {_BEGIN} … {_END}")
+    document.write_text(f"{before}{begin}\n{text}{end}{after}", "utf-8")
+
+
 def _heading(quick: bool) -> str:
     cores, memory = psutil.cpu_count(), psutil.virtual_memory().total / 1e9
     words = f"{datetime.now(UTC):%Y-%m-%d}, {cores} cores, {memory:.0f} GB, {platform.system()}, Python"
     sizes = " Small sizes (`--quick`): a look, not a measurement." if quick else ""
     return f"{words} {platform.python_version()}.{sizes}\n"
-
-
-def _beside(stage: Stage, sections: Mapping[str, Section]) -> str:
-    found = {verdict.goal: verdict.value for section in sections.values() for verdict in section.verdicts}
-    rate, cpu = found[react3.RATE] or 0.0, found[react3.CPU] or 0.0
-    return peers.compare(rate, stage.floors.echo[64], cpu, found.get(start.MEMORY))
 
 
 if __name__ == "__main__":
