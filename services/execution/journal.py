@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _SLOWEST = 1.0
+_PATIENCE = 8.0  # seconds that who starts an execution waits for the database, and is then told to try again
 _LINGER = 0.002
 _ROUNDS = 4  # how often an append is looked at that another stream of the same worker overtook
 
@@ -80,7 +81,7 @@ class Journal:
 
     async def _create(self, items: Sequence[NewExecution]) -> Sequence[datetime]:
         outbox_id = new_outbox_id()
-        created_at = await until_known(lambda: self._executions.create(items, outbox_id), tries=5)
+        created_at = await until_known(lambda: self._executions.create(items, outbox_id), seconds=_PATIENCE)
         commits = []
         for item in items:
             entries = [
@@ -179,18 +180,18 @@ def _committed(entries: Entries, answer: Appended) -> Committed:
     return Committed(entries.organization_id, entries.execution_id, entries.entries)
 
 
-async def until_known(attempt: Callable[[], Awaitable[T]], *, tries: int | None = None) -> T:
+async def until_known(attempt: Callable[[], Awaitable[T]], *, seconds: float | None = None) -> T:
     """Run a statement that may be run again until its answer is known.
 
-    While the database is away it is tried again with growing pauses; after `tries` the failure is passed on.
+    While the database is away it is tried again with growing pauses; after some seconds the failure is passed on.
     """
-    pause, count = 0.02, 0
+    clock = asyncio.get_running_loop().time
+    pause, begun = 0.02, clock()
     while True:
         try:
             return await attempt()
         except RetinueError as error:
-            count += 1
-            if error.kind is not ErrorKind.UNAVAILABLE or count == tries:
+            if error.kind is not ErrorKind.UNAVAILABLE or (seconds is not None and clock() - begun > seconds):
                 raise
             log.info("the database is away; trying again: %s", error)
         await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter is no secret
