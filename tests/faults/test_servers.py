@@ -63,16 +63,18 @@ async def test_postgresql_that_ends_every_few_seconds_loses_nothing(arena: Arena
 
 async def test_without_postgresql_the_suite_says_so_and_recovers(arena: Arena) -> None:
     async with arena.round() as one:
-        probe = await quick(one)
+        known, probe = await quick(one), await quick(one)
+        assert (await one.client.run(known))["status"] == "COMPLETED"
         with arena.without_postgres():
             await one.until("it is not ready", lambda: unavailable(one, "/readyz"))
             assert await one.acme.get("/healthz") == {"status": "alive"}
-            with pytest.raises(Refused) as refused:
-                await one.acme.start(probe)
-            assert (refused.value.status, refused.value.code) == (503, "DATABASE_UNAVAILABLE")
-            assert refused.value.actions
-            assert refused.value.headers["retry-after"]
-            assert "postgres" not in str(refused.value.error).lower()
+            for agent in (known, probe):
+                with pytest.raises(Refused) as refused:
+                    await one.acme.start(agent)
+                assert (refused.value.status, refused.value.code) == (503, "DATABASE_UNAVAILABLE")
+                assert refused.value.actions
+                assert refused.value.headers["retry-after"]
+                assert "postgres" not in str(refused.value.error).lower()
         await one.until("it is ready", lambda: ready(one))
         assert (await one.client.run(probe))["status"] == "COMPLETED"
 
