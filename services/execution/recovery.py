@@ -28,7 +28,7 @@ from services.execution.store.rows import Changed
 log = logging.getLogger(__name__)
 
 _RENEWALS = 5  # renewals in the life of a lease
-_RETURN = 3.0  # seconds that workers may take to find a replica that has just started
+_RETURN = 4.0  # seconds that workers may take to find a replica that has just started
 _GRACE = 2.0  # seconds a worker has to say itself that the time is over
 _EVERYTHING = 10_000
 _FORGET = 0.1

@@ -107,7 +107,7 @@ class Stream:
         attach: Any = stub.Attach
         call = attach(metadata=metadata, wait_for_ready=True)
         self._greet()
-        works = (self._send(call), self._read(call), self._beat(), self._leave(call, grace))
+        works = (_send(self._outbox, call), self._read(call), self._beat(), self._leave(call, grace))
         tasks = [asyncio.create_task(work) for work in works]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -131,10 +131,6 @@ class Stream:
         hello.tools.extend(self._hello.tools)
         hello.previous_session_id = self._previous
         hello.held.extend(self._holding.named())
-
-    async def _send(self, call: Any) -> None:
-        while True:
-            await call.write(await self._outbox.take())
 
     async def _read(self, call: Any) -> None:
         async for response in call:
@@ -206,6 +202,15 @@ class Stream:
         self._holding.resume(welcome.kept, self._outbox)
         self._greeted.set()
         log.info("attached to execution as %s, session %s", self._hello.worker, self.id)
+
+
+async def _send(outbox: Outbox, call: Any) -> None:
+    while True:
+        request = await outbox.take()
+        try:
+            await call.write(request)
+        except asyncio.InvalidStateError as error:  # what gRPC says of a call that has just ended
+            raise OSError("the stream has ended") from error
 
 
 def _words(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from services.worker.runner import Parts, run
 
 log = logging.getLogger(__name__)
 
-ALONE = 5.0
+ALONE = 10.0
 """Seconds beyond a lease for which executions are held without a stream."""
 
 _INTERNAL = Failure("INTERNAL", "The worker has a fault and could not go on.")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 
 from tests.clients.agents import say, scripted
@@ -56,6 +58,17 @@ async def test_what_is_under_way_goes_on_while_the_execution_service_is_away(
         assert len(arena.plain.attempts) == seen + 1, "a call was made again"
 
 
+def streams(arena: Arena) -> list[int]:
+    """Which stream each session is on."""
+    with psycopg.connect(arena.database_url) as connection:
+        query = b"select epoch from retinue_execution.sessions order by id"
+        return [int(row[0]) for row in connection.execute(query).fetchall()]
+
+
+def back(arena: Arena, expected: list[int]) -> bool:
+    return streams(arena) == expected
+
+
 def _another(arena: Arena, process: psutil.Process) -> bool:
     return any(found != process for found in arena.running("execution"))
 
@@ -65,9 +78,10 @@ async def test_much_is_under_way_while_the_execution_service_is_killed(arena: Ar
     async with arena.round() as one:
         agent = await one.acme.publish(calling(arena.plain.url, 8, 1_500))
         executions = [await one.client.start(agent, {"n": n}) for n in range(40)]
+        await one.until_running(len(executions))
         for number in (signal.SIGKILL, signal.SIGTERM):
-            await one.until_running(len(executions))
-            await one.until_attached()
+            expected = [epoch + 1 for epoch in streams(arena)]
             await restarted(arena, one, number)
+            await one.until("all workers are back", partial(back, arena, expected))
         ended = await asyncio.gather(*map(one.client.ended, executions))
         assert all(map(unharmed, ended)), [execution for execution in ended if not unharmed(execution)]

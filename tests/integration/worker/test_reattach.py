@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import grpc
 import pytest
 
-from retinue.execution.v1 import worker_pb2
+from retinue.execution.v1 import worker_pb2, worker_service_pb2_grpc
 from retinue_core.clock import SystemClock
+from services.worker.attach import _send
+from services.worker.outbox import Outbox
 from tests.fakes.web import Reply, Seen
-from tests.fakes.worker_service import Stream, agent_spec
+from tests.fakes.worker_service import Stream, agent_spec, fake_execution
 from tests.integration.worker.conftest import Bench, Start
 
 SLOW = agent_spec([{"content": [{"text": "slow"}], "delayMs": 60_000}])
@@ -140,6 +143,20 @@ async def test_goodbye_makes_the_worker_leave_that_stream_and_attach_again(bench
     assert second is not first
     assert (await bench.execution.ended(waiting)).HasField("execution_completed")
     assert "append" not in first.kinds()
+
+
+async def test_writing_to_a_stream_that_has_just_ended_is_a_broken_stream() -> None:
+    async with fake_execution() as (execution, port), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = worker_service_pb2_grpc.WorkerServiceStub(channel).Attach()
+        attaching = asyncio.create_task(_send(outbox := Outbox(), call))
+        outbox.frame().hello.SetInParent()
+        await execution.until(lambda: execution.streams and execution.stream.session_id)
+        execution.stream.end()
+        async for _ in call:
+            pass
+        outbox.frame().heartbeat.SetInParent()
+        with pytest.raises(OSError, match="has ended"):
+            await attaching
 
 
 async def test_budget_is_asked_for_again_under_the_same_id(bench: Bench) -> None:
