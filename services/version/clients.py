@@ -12,7 +12,7 @@ from retinue.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from retinue_core.errors import Problem, invalid
 from retinue_core.rpc.client import Peer
 from services.version import convert
-from services.version.domain import Head, Json, Version
+from services.version.domain.version import Head, Json, Version
 
 
 class AgentClient:
@@ -53,10 +53,17 @@ class AgentClient:
 
     async def record(self, version: Version) -> None:
         """Tell the agent room of a version that was published; telling it twice is the same as once."""
+        await self._record(version, version.frozen_etag)
+
+    async def make_current(self, version: Version) -> None:
+        """Tell the agent room which version is current, wherever its draft stands."""
+        await self._record(version, "")
+
+    async def _record(self, version: Version, frozen_etag: str) -> None:
         request = agent_service_pb2.RecordPublishedRequest(
             organization_id=version.organization_id,
             agent_id=version.agent_id,
             version=version.version,
-            frozen_etag=version.frozen_etag,
+            frozen_etag=frozen_etag,
         )
         await self._peer.call(self._stub.RecordPublished, request, organization_id=version.organization_id)

@@ -13,7 +13,10 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 from retinue.agent.v1 import agent_pb2
 from retinue.version.v1 import version_pb2
-from services.version.domain import Head, Json, Version
+from retinue_core import values
+from services.version.domain.compare import Comparison, Difference
+from services.version.domain.life import Event
+from services.version.domain.version import Head, Json, Version
 
 _EXACT = 2**53
 
@@ -63,12 +66,57 @@ def version(kept: Version) -> version_pb2.AgentVersion:
         digest=kept.digest,
         created_by=kept.created_by,
         agent_name=kept.agent_name,
+        status_reason=kept.status_reason,
     )
     if kept.published_at is not None:
         message.published_at.FromDatetime(kept.published_at)
     if kept.created_at is not None:
         message.created_at.FromDatetime(kept.created_at)
+    if kept.status_changed_at is not None:
+        message.status_changed_at.FromDatetime(kept.status_changed_at)
     return message
+
+
+def happened(event: Event) -> version_pb2.VersionEvent:
+    """The message for something that happened."""
+    message = version_pb2.VersionEvent(
+        kind=version_pb2.VersionEvent.Kind.Value(event.kind),
+        version=event.version,
+        previous_version=event.previous,
+        reason=event.reason,
+        created_by=event.actor,
+    )
+    message.created_at.FromDatetime(event.at)
+    return message
+
+
+def comparison(found: Comparison) -> version_pb2.VersionComparison:
+    """The message for a comparison."""
+    answer = version_pb2.VersionComparison
+    return answer(
+        from_version=found.old_version,
+        to_version=found.new_version,
+        differs=found.differs,
+        changes=map(_change, found.differences),
+        instructions_diff=found.text,
+        json_patch=map(values.to_struct, found.patch),
+        bump=answer.Bump.Value(found.bump.name),
+        proposed_version=found.proposed,
+        reasons=[
+            answer.Reason(path=reason.path, bump=answer.Bump.Value(reason.bump.name), message=reason.message)
+            for reason in found.reasons
+        ],
+    )
+
+
+def _change(difference: Difference) -> version_pb2.VersionComparison.Change:
+    change = version_pb2.VersionComparison.Change
+    return change(
+        path=difference.path,
+        kind=change.Kind.Value(difference.kind),
+        old=None if difference.kind == "ADDED" else values.from_python(difference.old),
+        new=None if difference.kind == "REMOVED" else values.from_python(difference.new),
+    )
 
 
 def visibility(name: str) -> agent_pb2.Agent.Visibility.ValueType:
@@ -77,7 +125,7 @@ def visibility(name: str) -> agent_pb2.Agent.Visibility.ValueType:
 
 
 def event(kept: Version) -> bytes:
-    """What goes with a hint that a version was published."""
+    """What goes with a hint that something happened to a version."""
     return json.dumps({"agentId": kept.agent_id, "version": kept.version}).encode()
 
 

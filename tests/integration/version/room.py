@@ -11,7 +11,7 @@ from typing import Any
 from retinue.agent.v1 import agent_service_pb2
 from retinue.agent.v1.agent_pb2 import Agent
 from retinue.version.v1 import version_service_pb2 as pb
-from retinue.version.v1.version_pb2 import AgentVersion
+from retinue.version.v1.version_pb2 import AgentVersion, VersionComparison, VersionEvent
 from retinue.version.v1.version_service_pb2_grpc import VersionServiceStub, add_VersionServiceServicer_to_server
 from retinue_core.clock import SystemClock
 from retinue_core.db import Answers, Database
@@ -62,6 +62,34 @@ class Rooms:
 
     async def listed(self, who: Identity, agent_id: str, **page: Any) -> list[AgentVersion]:
         return list((await self.versions.call(who, "ListVersions", agent_id=agent_id, **page)).versions)
+
+    async def act(self, who: Identity, action: str, agent_id: str, version: str, reason: str = "") -> AgentVersion:
+        """Deprecate, archive, or roll back to a version."""
+        method = {"deprecate": "DeprecateVersion", "archive": "ArchiveVersion", "rollback": "RollbackAgent"}[action]
+        answer = await self.versions.call(who, method, agent_id=agent_id, version=version, reason=reason)
+        changed: AgentVersion = answer.version
+        return changed
+
+    async def history(self, who: Identity, agent_id: str, **page: Any) -> list[tuple[str, str, str]]:
+        """What happened, the oldest first: kind, version, and what was current before."""
+        found = (await self.versions.call(who, "ListVersionEvents", agent_id=agent_id, **page)).events
+        kind = VersionEvent.Kind.Name
+        return [(kind(event.kind), event.version, event.previous_version) for event in reversed(found)]
+
+    async def compare(self, who: Identity, agent_id: str, old: str, new: str) -> VersionComparison:
+        versions = {"from": old, "to": new}
+        answer = await self.versions.call(who, "CompareVersions", agent_id=agent_id, **versions)
+        comparison: VersionComparison = answer.comparison
+        return comparison
+
+    async def released(self, who: Identity, *texts: str, **fields: Any) -> str:
+        """Create an agent, publish a version for each text (1.0.0, 1.0.1, …), and return its id."""
+        agent = await self.create(who, instructions=texts[0], **fields)
+        await self.publish(who, agent.id)
+        for text in texts[1:]:
+            await self.edit(who, agent.id, instructions=text)
+            await self.publish(who, agent.id)
+        return agent.id
 
     async def resolve(self, organization_id: str, agent_id: str, version: str = "") -> pb.ResolveVersionResponse:
         execution = Identity(organization_id, "execution", kind="service")

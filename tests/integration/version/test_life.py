@@ -14,7 +14,9 @@ from retinue_core.db.database import connection_arguments
 from retinue_core.errors import Kind, RetinueError
 from retinue_core.identity import Identity
 from retinue_core.ids import new_id
-from services.version import domain
+from services.version.domain import life
+from services.version.domain.life import Sought
+from services.version.domain.version import candidate
 from services.version.recovery import Sweep
 from tests.integration.agent.room import colleague, member
 from tests.integration.version.room import Rooms, together
@@ -238,12 +240,15 @@ async def test_the_database_refuses_to_change_or_delete_what_is_published(rooms:
                 "update retinue_version.versions set content = '{}'",
                 "update retinue_version.versions set version = '9.9.9', status = 'ARCHIVED'",
                 "delete from retinue_version.versions",
+                "update retinue_version.version_events set reason = 'another'",
+                "delete from retinue_version.version_events",
             ):
                 with pytest.raises(psycopg.errors.RestrictViolation):
                     connection.execute(statement.encode())
             connection.execute("update retinue_version.versions set status = status")
-    with psycopg.connect(postgres_url) as connection, pytest.raises(psycopg.Error):
-        connection.execute("truncate retinue_version.versions cascade")
+    for table in ("versions", "version_events"):
+        with psycopg.connect(postgres_url) as connection, pytest.raises(psycopg.Error):
+            connection.execute(f"truncate retinue_version.{table} cascade".encode())
 
 
 async def test_a_publish_that_was_cut_off_before_its_record_is_recorded_later(rooms: Rooms) -> None:
@@ -292,5 +297,6 @@ async def cut_off_publish(rooms: Rooms, organization_id: str, agent_id: str) -> 
     """Publish as the service does, and stop where a crash would: after the commit, before the record."""
     head = await rooms.client.get(organization_id, agent_id)
     who = Identity(organization_id, head.owner_id)
-    candidate = domain.candidate(head, None, new_id(), "", who, datetime.now(UTC))
-    await rooms.store.publish(candidate, candidate.version, partial(domain.published, candidate, candidate.version))
+    made = candidate(head, None, new_id(), "", who, datetime.now(UTC))
+    decide = partial(life.published, made, made.version)
+    await rooms.store.change(organization_id, agent_id, Sought(made.version, made.digest), decide)

@@ -47,18 +47,24 @@ async def test_the_draft_runs_by_its_name_only(rooms: Rooms) -> None:
     assert gone.value.code == "VERSION_NOT_FOUND"
 
 
-async def test_what_is_archived_does_not_run_and_what_is_deprecated_does(rooms: Rooms, postgres_url: str) -> None:
+async def test_what_is_deprecated_runs_with_a_warning_and_what_is_archived_does_not(rooms: Rooms) -> None:
     who = member()
-    agent = await rooms.create(who)
-    await rooms.publish(who, agent.id)
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        set_status = "update retinue_version.versions set status = %s where agent_id = %s"
-        connection.execute(set_status, ["DEPRECATED", agent.id])
-        assert (await rooms.resolve(who.organization_id, agent.id)).version.status == AgentVersion.DEPRECATED
-        connection.execute(set_status, ["ARCHIVED", agent.id])
+    agent = await rooms.released(who, "one", "two")
+    assert not (await rooms.resolve(who.organization_id, agent, "1.0.0")).warning
+    await rooms.act(who, "deprecate", agent, "1.0.0", "It forgets.")
+    found = await rooms.resolve(who.organization_id, agent, "1.0.0")
+    assert found.version.status == AgentVersion.DEPRECATED
+    assert found.warning == (
+        "Version 1.0.0 is deprecated: It forgets. Name another version, or none to run the current one."
+    )
+    assert not (await rooms.resolve(who.organization_id, agent)).warning
+    await rooms.act(who, "deprecate", agent, "1.0.1")
+    assert "still the current version" in (await rooms.resolve(who.organization_id, agent)).warning
+    await rooms.act(who, "archive", agent, "1.0.0")
     with pytest.raises(RetinueError) as refused:
-        await rooms.resolve(who.organization_id, agent.id, "1.0.0")
+        await rooms.resolve(who.organization_id, agent, "1.0.0")
     assert (refused.value.code, refused.value.kind) == ("VERSION_ARCHIVED", Kind.FAILED_PRECONDITION)
+    assert refused.value.actions
 
 
 @pytest.mark.parametrize("asked", ["9.9.9", "latest", "\0", "x" * 5_000])
@@ -105,6 +111,15 @@ async def test_whoever_remembers_an_answer_is_told_when_it_ends(rooms: Rooms, na
         assert await heard.get() == "listening"
         await rooms.publish(who, agent.id)
         assert {await heard.get(), await heard.get()} == {"published", "updated"}
+        await rooms.edit(who, agent.id, instructions="next")
+        assert await heard.get() == "updated"
+        await rooms.publish(who, agent.id)
+        assert {await heard.get(), await heard.get()} == {"published", "updated"}
+        await rooms.act(who, "rollback", agent.id, "1.0.0")
+        assert {await heard.get(), await heard.get()} == {"rolled_back", "updated"}
+        for action, said in (("deprecate", "deprecated"), ("archive", "archived")):
+            await rooms.act(who, action, agent.id, "1.0.1")
+            assert await heard.get() == said
         await rooms.edit(who, agent.id, active=False)
         assert await heard.get() == "updated"
         await rooms.agents.call(who, "DeleteAgent", agent_id=agent.id)

@@ -19,8 +19,8 @@ METHODS = version_service_pb2.DESCRIPTOR.services_by_name["VersionService"].meth
 INTERNAL = tuple(
     name for name, method in METHODS.items() if method.GetOptions().Extensions[options_pb2.access].internal
 )
-READS = ("ListVersions", "GetVersion")
-WRITES = ("CreateVersion", "PublishVersion")
+READS = ("ListVersions", "GetVersion", "CompareVersions", "ListVersionEvents")
+WRITES = ("CreateVersion", "PublishVersion", "DeprecateVersion", "ArchiveVersion", "RollbackAgent")
 NOWHERE = "0199a1b0-0000-7000-8000-000000000001"
 
 
@@ -32,6 +32,11 @@ def request(method: str, agent_id: str = NOWHERE) -> dict[str, Any]:
         "ListVersions": one,
         "GetVersion": {**one, "version": "1.0.0"},
         "PublishVersion": {**one, "version": "draft"},
+        "DeprecateVersion": {**one, "version": "1.0.0"},
+        "ArchiveVersion": {**one, "version": "1.0.0"},
+        "RollbackAgent": {**one, "version": "1.0.0"},
+        "CompareVersions": {**one, "from": "1.0.0", "to": "1.0.0"},
+        "ListVersionEvents": one,
         "ResolveVersion": {**one, "organization_id": member().organization_id},
     }
     return known[method]
@@ -41,6 +46,10 @@ async def refusal(rooms: Rooms, who: Identity | None, method: str, **fields: Any
     with pytest.raises(RetinueError) as refused:
         await rooms.versions.call(who, method, **fields)
     return refused.value.code
+
+
+def test_every_rpc_is_in_the_matrix() -> None:
+    assert set(METHODS) == {*READS, *WRITES, *INTERNAL}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -110,6 +119,6 @@ async def test_the_database_itself_keeps_organisations_apart(rooms: Rooms, postg
     with psycopg.connect(postgres_url, **connection_arguments(postgres_url, "version")) as connection:
         for organization, seen in ((owner.organization_id, 1), (stranger.organization_id, 0), ("", 0)):
             connection.execute("select set_config('retinue.organization_id', %s, false)", [organization])
-            for table in ("versions", "heads"):
+            for table in ("versions", "heads", "version_events"):
                 found = connection.execute(f"select count(*) as n from {table}".encode()).fetchone()
                 assert found == {"n": seen}

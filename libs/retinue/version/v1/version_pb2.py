@@ -22,19 +22,34 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from retinue.agent.v1 import agent_pb2 as retinue_dot_agent_dot_v1_dot_agent__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n retinue/version/v1/version.proto\x12\x12retinue.version.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cretinue/agent/v1/agent.proto\"\xb9\x03\n\x0c\x41gentVersion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x37\n\x06status\x18\x04 \x01(\x0e\x32\'.retinue.version.v1.AgentVersion.Status\x12)\n\x04spec\x18\x05 \x01(\x0b\x32\x1b.retinue.agent.v1.AgentSpec\x12\x11\n\tchangelog\x18\x06 \x01(\t\x12\x0f\n\x07\x63urrent\x18\x07 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x08 \x01(\t\x12\x12\n\ncreated_by\x18\t \x01(\t\x12\x30\n\x0cpublished_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nagent_name\x18\x0c \x01(\t\"X\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\t\n\x05\x44RAFT\x10\x01\x12\r\n\tPUBLISHED\x10\x02\x12\x0e\n\nDEPRECATED\x10\x03\x12\x0c\n\x08\x41RCHIVED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n retinue/version/v1/version.proto\x12\x12retinue.version.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cretinue/agent/v1/agent.proto\"\x87\x04\n\x0c\x41gentVersion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x37\n\x06status\x18\x04 \x01(\x0e\x32\'.retinue.version.v1.AgentVersion.Status\x12)\n\x04spec\x18\x05 \x01(\x0b\x32\x1b.retinue.agent.v1.AgentSpec\x12\x11\n\tchangelog\x18\x06 \x01(\t\x12\x0f\n\x07\x63urrent\x18\x07 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x08 \x01(\t\x12\x12\n\ncreated_by\x18\t \x01(\t\x12\x30\n\x0cpublished_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nagent_name\x18\x0c \x01(\t\x12\x15\n\rstatus_reason\x18\r \x01(\t\x12\x35\n\x11status_changed_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\t\n\x05\x44RAFT\x10\x01\x12\r\n\tPUBLISHED\x10\x02\x12\x0e\n\nDEPRECATED\x10\x03\x12\x0c\n\x08\x41RCHIVED\x10\x04\"\x9e\x02\n\x0cVersionEvent\x12\x33\n\x04kind\x18\x01 \x01(\x0e\x32%.retinue.version.v1.VersionEvent.Kind\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x18\n\x10previous_version\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\ncreated_by\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Z\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tPUBLISHED\x10\x01\x12\x0e\n\nDEPRECATED\x10\x02\x12\x0c\n\x08\x41RCHIVED\x10\x03\x12\x0f\n\x0bROLLED_BACK\x10\x04\"\xfb\x05\n\x11VersionComparison\x12\x14\n\x0c\x66rom_version\x18\x01 \x01(\t\x12\x12\n\nto_version\x18\x02 \x01(\t\x12\x0f\n\x07\x64iffers\x18\x03 \x01(\x08\x12=\n\x07\x63hanges\x18\x04 \x03(\x0b\x32,.retinue.version.v1.VersionComparison.Change\x12\x19\n\x11instructions_diff\x18\x05 \x01(\t\x12+\n\njson_patch\x18\x06 \x03(\x0b\x32\x17.google.protobuf.Struct\x12\x38\n\x04\x62ump\x18\x07 \x01(\x0e\x32*.retinue.version.v1.VersionComparison.Bump\x12\x18\n\x10proposed_version\x18\x08 \x01(\t\x12=\n\x07reasons\x18\t \x03(\x0b\x32,.retinue.version.v1.VersionComparison.Reason\x1a\xe4\x01\n\x06\x43hange\x12\x0c\n\x04path\x18\x01 \x01(\t\x12?\n\x04kind\x18\x02 \x01(\x0e\x32\x31.retinue.version.v1.VersionComparison.Change.Kind\x12#\n\x03old\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12#\n\x03new\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\"A\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\t\n\x05\x41\x44\x44\x45\x44\x10\x01\x12\x0b\n\x07REMOVED\x10\x02\x12\x0b\n\x07\x43HANGED\x10\x03\x1a\x61\n\x06Reason\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x38\n\x04\x62ump\x18\x02 \x01(\x0e\x32*.retinue.version.v1.VersionComparison.Bump\x12\x0f\n\x07message\x18\x03 \x01(\t\"G\n\x04\x42ump\x12\x14\n\x10\x42UMP_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\t\n\x05PATCH\x10\x02\x12\t\n\x05MINOR\x10\x03\x12\t\n\x05MAJOR\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'retinue.version.v1.version_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AGENTVERSION']._serialized_start=120
-  _globals['_AGENTVERSION']._serialized_end=561
-  _globals['_AGENTVERSION_STATUS']._serialized_start=473
-  _globals['_AGENTVERSION_STATUS']._serialized_end=561
+  _globals['_AGENTVERSION']._serialized_start=150
+  _globals['_AGENTVERSION']._serialized_end=669
+  _globals['_AGENTVERSION_STATUS']._serialized_start=581
+  _globals['_AGENTVERSION_STATUS']._serialized_end=669
+  _globals['_VERSIONEVENT']._serialized_start=672
+  _globals['_VERSIONEVENT']._serialized_end=958
+  _globals['_VERSIONEVENT_KIND']._serialized_start=868
+  _globals['_VERSIONEVENT_KIND']._serialized_end=958
+  _globals['_VERSIONCOMPARISON']._serialized_start=961
+  _globals['_VERSIONCOMPARISON']._serialized_end=1724
+  _globals['_VERSIONCOMPARISON_CHANGE']._serialized_start=1324
+  _globals['_VERSIONCOMPARISON_CHANGE']._serialized_end=1552
+  _globals['_VERSIONCOMPARISON_CHANGE_KIND']._serialized_start=1487
+  _globals['_VERSIONCOMPARISON_CHANGE_KIND']._serialized_end=1552
+  _globals['_VERSIONCOMPARISON_REASON']._serialized_start=1554
+  _globals['_VERSIONCOMPARISON_REASON']._serialized_end=1651
+  _globals['_VERSIONCOMPARISON_BUMP']._serialized_start=1653
+  _globals['_VERSIONCOMPARISON_BUMP']._serialized_end=1724
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,12 @@
 isort:skip_file
 What a version of an agent is."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from retinue.agent.v1 import agent_pb2 as _agent_pb2
 import builtins as _builtins
@@ -68,6 +71,8 @@ class AgentVersion(_message.Message):
     PUBLISHED_AT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     AGENT_NAME_FIELD_NUMBER: _builtins.int
+    STATUS_REASON_FIELD_NUMBER: _builtins.int
+    STATUS_CHANGED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUIDv7; empty for a draft."""
     agent_id: _builtins.str
@@ -86,6 +91,8 @@ class AgentVersion(_message.Message):
     """User who published it."""
     agent_name: _builtins.str
     """Name of the agent when it was published."""
+    status_reason: _builtins.str
+    """Why it was deprecated or archived, in the words of who did."""
     @_builtins.property
     def spec(self) -> _agent_pb2.AgentSpec:
         """What runs."""
@@ -97,6 +104,10 @@ class AgentVersion(_message.Message):
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
+
+    @_builtins.property
+    def status_changed_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was deprecated or archived; unset before."""
 
     def __init__(
         self,
@@ -113,11 +124,272 @@ class AgentVersion(_message.Message):
         published_at: _timestamp_pb2.Timestamp | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         agent_name: _builtins.str = ...,
+        status_reason: _builtins.str = ...,
+        status_changed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "published_at", b"published_at", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "published_at", b"published_at", "spec", b"spec", "status_changed_at", b"status_changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_name", b"agent_name", "changelog", b"changelog", "created_at", b"created_at", "created_by", b"created_by", "current", b"current", "digest", b"digest", "id", b"id", "published_at", b"published_at", "spec", b"spec", "status", b"status", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_name", b"agent_name", "changelog", b"changelog", "created_at", b"created_at", "created_by", b"created_by", "current", b"current", "digest", b"digest", "id", b"id", "published_at", b"published_at", "spec", b"spec", "status", b"status", "status_changed_at", b"status_changed_at", "status_reason", b"status_reason", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AgentVersion: _TypeAlias = AgentVersion  # noqa: Y015
+
+@_typing.final
+class VersionEvent(_message.Message):
+    """Something that happened in the life of an agent's versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[VersionEvent._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: VersionEvent._Kind.ValueType  # 0
+        """Not said."""
+        PUBLISHED: VersionEvent._Kind.ValueType  # 1
+        """A draft was frozen and became current."""
+        DEPRECATED: VersionEvent._Kind.ValueType  # 2
+        """A version was deprecated."""
+        ARCHIVED: VersionEvent._Kind.ValueType  # 3
+        """A version was archived."""
+        ROLLED_BACK: VersionEvent._Kind.ValueType  # 4
+        """A version that was published before became current again."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What happened."""
+
+    KIND_UNSPECIFIED: VersionEvent.Kind.ValueType  # 0
+    """Not said."""
+    PUBLISHED: VersionEvent.Kind.ValueType  # 1
+    """A draft was frozen and became current."""
+    DEPRECATED: VersionEvent.Kind.ValueType  # 2
+    """A version was deprecated."""
+    ARCHIVED: VersionEvent.Kind.ValueType  # 3
+    """A version was archived."""
+    ROLLED_BACK: VersionEvent.Kind.ValueType  # 4
+    """A version that was published before became current again."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PREVIOUS_VERSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    kind: Global___VersionEvent.Kind.ValueType
+    """What happened."""
+    version: _builtins.str
+    """Number of the version it happened to."""
+    previous_version: _builtins.str
+    """Number of the version that was current before; empty when none was."""
+    reason: _builtins.str
+    """Why, in the words of who did it."""
+    created_by: _builtins.str
+    """User who did it."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___VersionEvent.Kind.ValueType = ...,
+        version: _builtins.str = ...,
+        previous_version: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        created_by: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "created_by", b"created_by", "kind", b"kind", "previous_version", b"previous_version", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VersionEvent: _TypeAlias = VersionEvent  # noqa: Y015
+
+@_typing.final
+class VersionComparison(_message.Message):
+    """What changed from one version of an agent to another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Bump:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _BumpEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[VersionComparison._Bump.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        BUMP_UNSPECIFIED: VersionComparison._Bump.ValueType  # 0
+        """Not said."""
+        NONE: VersionComparison._Bump.ValueType  # 1
+        """Nothing differs."""
+        PATCH: VersionComparison._Bump.ValueType  # 2
+        """Texts and settings differ."""
+        MINOR: VersionComparison._Bump.ValueType  # 3
+        """Callers can go on as before, and there is something new."""
+        MAJOR: VersionComparison._Bump.ValueType  # 4
+        """A caller that worked may not work any more."""
+
+    class Bump(_Bump, metaclass=_BumpEnumTypeWrapper):
+        """How far a version number has to move."""
+
+    BUMP_UNSPECIFIED: VersionComparison.Bump.ValueType  # 0
+    """Not said."""
+    NONE: VersionComparison.Bump.ValueType  # 1
+    """Nothing differs."""
+    PATCH: VersionComparison.Bump.ValueType  # 2
+    """Texts and settings differ."""
+    MINOR: VersionComparison.Bump.ValueType  # 3
+    """Callers can go on as before, and there is something new."""
+    MAJOR: VersionComparison.Bump.ValueType  # 4
+    """A caller that worked may not work any more."""
+
+    @_typing.final
+    class Change(_message.Message):
+        """One field that differs."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _Kind:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[VersionComparison.Change._Kind.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            KIND_UNSPECIFIED: VersionComparison.Change._Kind.ValueType  # 0
+            """Not said."""
+            ADDED: VersionComparison.Change._Kind.ValueType  # 1
+            """Only the later one has it."""
+            REMOVED: VersionComparison.Change._Kind.ValueType  # 2
+            """Only the earlier one has it."""
+            CHANGED: VersionComparison.Change._Kind.ValueType  # 3
+            """Both have it, with other values."""
+
+        class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+            """How it differs."""
+
+        KIND_UNSPECIFIED: VersionComparison.Change.Kind.ValueType  # 0
+        """Not said."""
+        ADDED: VersionComparison.Change.Kind.ValueType  # 1
+        """Only the later one has it."""
+        REMOVED: VersionComparison.Change.Kind.ValueType  # 2
+        """Only the earlier one has it."""
+        CHANGED: VersionComparison.Change.Kind.ValueType  # 3
+        """Both have it, with other values."""
+
+        PATH_FIELD_NUMBER: _builtins.int
+        KIND_FIELD_NUMBER: _builtins.int
+        OLD_FIELD_NUMBER: _builtins.int
+        NEW_FIELD_NUMBER: _builtins.int
+        path: _builtins.str
+        """Path of the field, for example `inputSchema.properties.q.type`."""
+        kind: Global___VersionComparison.Change.Kind.ValueType
+        """How it differs."""
+        @_builtins.property
+        def old(self) -> _struct_pb2.Value:
+            """Its value in the earlier one; unset when added."""
+
+        @_builtins.property
+        def new(self) -> _struct_pb2.Value:
+            """Its value in the later one; unset when removed."""
+
+        def __init__(
+            self,
+            *,
+            path: _builtins.str = ...,
+            kind: Global___VersionComparison.Change.Kind.ValueType = ...,
+            old: _struct_pb2.Value | None = ...,
+            new: _struct_pb2.Value | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["new", b"new", "old", b"old"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "new", b"new", "old", b"old", "path", b"path"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Reason(_message.Message):
+        """Why the number has to move as far."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PATH_FIELD_NUMBER: _builtins.int
+        BUMP_FIELD_NUMBER: _builtins.int
+        MESSAGE_FIELD_NUMBER: _builtins.int
+        path: _builtins.str
+        """Path of the field."""
+        bump: Global___VersionComparison.Bump.ValueType
+        """How far it moves the number."""
+        message: _builtins.str
+        """Why."""
+        def __init__(
+            self,
+            *,
+            path: _builtins.str = ...,
+            bump: Global___VersionComparison.Bump.ValueType = ...,
+            message: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["bump", b"bump", "message", b"message", "path", b"path"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    TO_VERSION_FIELD_NUMBER: _builtins.int
+    DIFFERS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    INSTRUCTIONS_DIFF_FIELD_NUMBER: _builtins.int
+    JSON_PATCH_FIELD_NUMBER: _builtins.int
+    BUMP_FIELD_NUMBER: _builtins.int
+    PROPOSED_VERSION_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    from_version: _builtins.str
+    """Number of the earlier one."""
+    to_version: _builtins.str
+    """Number of the later one."""
+    differs: _builtins.bool
+    """Whether anything that runs differs."""
+    instructions_diff: _builtins.str
+    """Unified diff of the instructions; empty when they are the same."""
+    bump: Global___VersionComparison.Bump.ValueType
+    """How far the number has to move from the earlier to the later one."""
+    proposed_version: _builtins.str
+    """Number that the later one should be published under next: the highest one
+    there is, moved as far. Empty when nothing differs.
+    """
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___VersionComparison.Change]:
+        """The fields that differ, in their order."""
+
+    @_builtins.property
+    def json_patch(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
+        """JSON Patch (RFC 6902) that makes the later `spec` of the earlier one."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___VersionComparison.Reason]:
+        """Why it is moved as far: what differs, the gravest first."""
+
+    def __init__(
+        self,
+        *,
+        from_version: _builtins.str = ...,
+        to_version: _builtins.str = ...,
+        differs: _builtins.bool = ...,
+        changes: _abc.Iterable[Global___VersionComparison.Change] | None = ...,
+        instructions_diff: _builtins.str = ...,
+        json_patch: _abc.Iterable[_struct_pb2.Struct] | None = ...,
+        bump: Global___VersionComparison.Bump.ValueType = ...,
+        proposed_version: _builtins.str = ...,
+        reasons: _abc.Iterable[Global___VersionComparison.Reason] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bump", b"bump", "changes", b"changes", "differs", b"differs", "from_version", b"from_version", "instructions_diff", b"instructions_diff", "json_patch", b"json_patch", "proposed_version", b"proposed_version", "reasons", b"reasons", "to_version", b"to_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VersionComparison: _TypeAlias = VersionComparison  # noqa: Y015

@@ -29,7 +29,7 @@ from retinue.common.v1 import options_pb2 as retinue_dot_common_dot_v1_dot_optio
 from retinue.version.v1 import version_pb2 as retinue_dot_version_dot_v1_dot_version__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(retinue/version/v1/version_service.proto\x12\x12retinue.version.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cretinue/agent/v1/agent.proto\x1a\x1fretinue/common/v1/options.proto\x1a retinue/version/v1/version.proto\"`\n\x14\x43reateVersionRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x11\n\tchangelog\x18\x03 \x01(\t\x12\x0c\n\x04\x66rom\x18\x04 \x01(\t\"J\n\x15\x43reateVersionResponse\x12\x31\n\x07version\x18\x01 \x01(\x0b\x32 .retinue.version.v1.AgentVersion\"T\n\x13ListVersionsRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"c\n\x14ListVersionsResponse\x12\x32\n\x08versions\x18\x01 \x03(\x0b\x32 .retinue.version.v1.AgentVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x11GetVersionRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"G\n\x12GetVersionResponse\x12\x31\n\x07version\x18\x01 \x01(\x0b\x32 .retinue.version.v1.AgentVersion\"Y\n\x15PublishVersionRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tchangelog\x18\x03 \x01(\t\"K\n\x16PublishVersionResponse\x12\x31\n\x07version\x18\x01 \x01(\x0b\x32 .retinue.version.v1.AgentVersion\"_\n\x15ResolveVersionRequest\x12\x1d\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x61gent_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0f\n\x07version\x18\x03 \x01(\t\"\xbe\x01\n\x16ResolveVersionResponse\x12\x31\n\x07version\x18\x01 \x01(\x0b\x32 .retinue.version.v1.AgentVersion\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\x36\n\nvisibility\x18\x03 \x01(\x0e\x32\".retinue.agent.v1.Agent.Visibility\x12\x0e\n\x06\x61\x63tive\x18\x04 \x01(\x08\x12\x17\n\x0forganization_id\x18\x05 \x01(\t2\xcc\x06\n\x0eVersionService\x12\xaa\x01\n\rCreateVersion\x12(.retinue.version.v1.CreateVersionRequest\x1a).retinue.version.v1.CreateVersionResponse\"D\xaa\xbb\x18\x0e\n\x0c\x61gents:write\x82\xd3\xe4\x93\x02,\"\x1e/v1/agents/{agent_id}/versions:\x01*b\x07version\x12\x9d\x01\n\x0cListVersions\x12\'.retinue.version.v1.ListVersionsRequest\x1a(.retinue.version.v1.ListVersionsResponse\":\x90\x02\x01\xaa\xbb\x18\r\n\x0b\x61gents:read\x82\xd3\xe4\x93\x02 \x12\x1e/v1/agents/{agent_id}/versions\x12\xaa\x01\n\nGetVersion\x12%.retinue.version.v1.GetVersionRequest\x1a&.retinue.version.v1.GetVersionResponse\"M\x90\x02\x01\xaa\xbb\x18\r\n\x0b\x61gents:read\x82\xd3\xe4\x93\x02\x33\x12(/v1/agents/{agent_id}/versions/{version}b\x07version\x12\xc2\x01\n\x0ePublishVersion\x12).retinue.version.v1.PublishVersionRequest\x1a*.retinue.version.v1.PublishVersionResponse\"Y\x90\x02\x02\xaa\xbb\x18\x0e\n\x0c\x61gents:write\x82\xd3\xe4\x93\x02>\"0/v1/agents/{agent_id}/versions/{version}/publish:\x01*b\x07version\x12{\n\x0eResolveVersion\x12).retinue.version.v1.ResolveVersionRequest\x1a*.retinue.version.v1.ResolveVersionResponse\"\x12\x90\x02\x01\xaa\xbb\x18\x0b\x12\texecutionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(retinue/version/v1/version_service.proto\x12\x12retinue.version.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cretinue/agent/v1/agent.proto\x1a\x1fretinue/common/v1/options.proto\x1a retinue/version/v1/version.proto\"`\n\x14\x43reateVersionRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x11\n\tchangelog\x18\x03 \x01(\t\x12\x0c\n\x04\x66rom\x18\x04 \x01(\t\"J\n\x15\x43reateVersionResponse\x12\x31\n\x07version\x18\x01 \x01(\x0b\x32 .retinue.version.v1.AgentVersion\"T\n\x13ListVersionsRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"c\n\x14ListVersionsResponse\x12\x32\n\x08versions\x18\x01 \x03(\x0b\x32 .retinue.version.v1.AgentVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x11GetVersionRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"G\n\x12GetVersionResponse\x12\x31\n\x07version\x18\x01 \x01(\x0b\x32 .retinue.version.v1.AgentVersion\"Y\n\x15PublishVersionRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tchangelog\x18\x03 \x01(\t\"K\n\x16PublishVersionResponse\x12\x31\n\x07version\x18\x01 \x01(\x0b\x32 .retinue.version.v1.AgentVersion\"X\n\x17\x44\x65precateVersionRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x06reason\x18\x03 \x01(\t\"M\n\x18\x44\x65precateVersionResponse\x12\x31\n\x07version\x18\x01 \x01(\x0b\x32 .retinue.version.v1.AgentVersion\"V\n\x15\x41rchiveVersionRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x06reason\x18\x03 \x01(\t\"K\n\x16\x41rchiveVersionResponse\x12\x31\n\x07version\x18\x01 \x01(\x0b\x32 .retinue.version.v1.AgentVersion\"U\n\x14RollbackAgentRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x06reason\x18\x03 \x01(\t\"J\n\x15RollbackAgentResponse\x12\x31\n\x07version\x18\x01 \x01(\x0b\x32 .retinue.version.v1.AgentVersion\"V\n\x16\x43ompareVersionsRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x66rom\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x02to\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"T\n\x17\x43ompareVersionsResponse\x12\x39\n\ncomparison\x18\x01 \x01(\x0b\x32%.retinue.version.v1.VersionComparison\"Y\n\x18ListVersionEventsRequest\x12\x16\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"f\n\x19ListVersionEventsResponse\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32 .retinue.version.v1.VersionEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x15ResolveVersionRequest\x12\x1d\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x61gent_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0f\n\x07version\x18\x03 \x01(\t\"\xcf\x01\n\x16ResolveVersionResponse\x12\x31\n\x07version\x18\x01 \x01(\x0b\x32 .retinue.version.v1.AgentVersion\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\x36\n\nvisibility\x18\x03 \x01(\x0e\x32\".retinue.agent.v1.Agent.Visibility\x12\x0e\n\x06\x61\x63tive\x18\x04 \x01(\x08\x12\x17\n\x0forganization_id\x18\x05 \x01(\t\x12\x0f\n\x07warning\x18\x06 \x01(\t2\xff\r\n\x0eVersionService\x12\xaa\x01\n\rCreateVersion\x12(.retinue.version.v1.CreateVersionRequest\x1a).retinue.version.v1.CreateVersionResponse\"D\xaa\xbb\x18\x0e\n\x0c\x61gents:write\x82\xd3\xe4\x93\x02,\"\x1e/v1/agents/{agent_id}/versions:\x01*b\x07version\x12\x9d\x01\n\x0cListVersions\x12\'.retinue.version.v1.ListVersionsRequest\x1a(.retinue.version.v1.ListVersionsResponse\":\x90\x02\x01\xaa\xbb\x18\r\n\x0b\x61gents:read\x82\xd3\xe4\x93\x02 \x12\x1e/v1/agents/{agent_id}/versions\x12\xaa\x01\n\nGetVersion\x12%.retinue.version.v1.GetVersionRequest\x1a&.retinue.version.v1.GetVersionResponse\"M\x90\x02\x01\xaa\xbb\x18\r\n\x0b\x61gents:read\x82\xd3\xe4\x93\x02\x33\x12(/v1/agents/{agent_id}/versions/{version}b\x07version\x12\xc2\x01\n\x0ePublishVersion\x12).retinue.version.v1.PublishVersionRequest\x1a*.retinue.version.v1.PublishVersionResponse\"Y\x90\x02\x02\xaa\xbb\x18\x0e\n\x0c\x61gents:write\x82\xd3\xe4\x93\x02>\"0/v1/agents/{agent_id}/versions/{version}/publish:\x01*b\x07version\x12\xca\x01\n\x10\x44\x65precateVersion\x12+.retinue.version.v1.DeprecateVersionRequest\x1a,.retinue.version.v1.DeprecateVersionResponse\"[\x90\x02\x02\xaa\xbb\x18\x0e\n\x0c\x61gents:write\x82\xd3\xe4\x93\x02@\"2/v1/agents/{agent_id}/versions/{version}/deprecate:\x01*b\x07version\x12\xc2\x01\n\x0e\x41rchiveVersion\x12).retinue.version.v1.ArchiveVersionRequest\x1a*.retinue.version.v1.ArchiveVersionResponse\"Y\x90\x02\x02\xaa\xbb\x18\x0e\n\x0c\x61gents:write\x82\xd3\xe4\x93\x02>\"0/v1/agents/{agent_id}/versions/{version}/archive:\x01*b\x07version\x12\xaa\x01\n\rRollbackAgent\x12(.retinue.version.v1.RollbackAgentRequest\x1a).retinue.version.v1.RollbackAgentResponse\"D\xaa\xbb\x18\x0e\n\x0c\x61gents:write\x82\xd3\xe4\x93\x02,\"\x1e/v1/agents/{agent_id}/rollback:\x01*b\x07version\x12\xba\x01\n\x0f\x43ompareVersions\x12*.retinue.version.v1.CompareVersionsRequest\x1a+.retinue.version.v1.CompareVersionsResponse\"N\x90\x02\x01\xaa\xbb\x18\r\n\x0b\x61gents:read\x82\xd3\xe4\x93\x02\x34\x12&/v1/agents/{agent_id}/versions:compareb\ncomparison\x12\xb4\x01\n\x11ListVersionEvents\x12,.retinue.version.v1.ListVersionEventsRequest\x1a-.retinue.version.v1.ListVersionEventsResponse\"B\x90\x02\x01\xaa\xbb\x18\r\n\x0b\x61gents:read\x82\xd3\xe4\x93\x02(\x12&/v1/agents/{agent_id}/versions:history\x12{\n\x0eResolveVersion\x12).retinue.version.v1.ResolveVersionRequest\x1a*.retinue.version.v1.ResolveVersionResponse\"\x12\x90\x02\x01\xaa\xbb\x18\x0b\x12\texecutionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,6 +48,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHVERSIONREQUEST'].fields_by_name['agent_id']._serialized_options = b'\342A\001\002'
   _globals['_PUBLISHVERSIONREQUEST'].fields_by_name['version']._loaded_options = None
   _globals['_PUBLISHVERSIONREQUEST'].fields_by_name['version']._serialized_options = b'\342A\001\002'
+  _globals['_DEPRECATEVERSIONREQUEST'].fields_by_name['agent_id']._loaded_options = None
+  _globals['_DEPRECATEVERSIONREQUEST'].fields_by_name['agent_id']._serialized_options = b'\342A\001\002'
+  _globals['_DEPRECATEVERSIONREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_DEPRECATEVERSIONREQUEST'].fields_by_name['version']._serialized_options = b'\342A\001\002'
+  _globals['_ARCHIVEVERSIONREQUEST'].fields_by_name['agent_id']._loaded_options = None
+  _globals['_ARCHIVEVERSIONREQUEST'].fields_by_name['agent_id']._serialized_options = b'\342A\001\002'
+  _globals['_ARCHIVEVERSIONREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_ARCHIVEVERSIONREQUEST'].fields_by_name['version']._serialized_options = b'\342A\001\002'
+  _globals['_ROLLBACKAGENTREQUEST'].fields_by_name['agent_id']._loaded_options = None
+  _globals['_ROLLBACKAGENTREQUEST'].fields_by_name['agent_id']._serialized_options = b'\342A\001\002'
+  _globals['_ROLLBACKAGENTREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_ROLLBACKAGENTREQUEST'].fields_by_name['version']._serialized_options = b'\342A\001\002'
+  _globals['_COMPAREVERSIONSREQUEST'].fields_by_name['agent_id']._loaded_options = None
+  _globals['_COMPAREVERSIONSREQUEST'].fields_by_name['agent_id']._serialized_options = b'\342A\001\002'
+  _globals['_COMPAREVERSIONSREQUEST'].fields_by_name['from']._loaded_options = None
+  _globals['_COMPAREVERSIONSREQUEST'].fields_by_name['from']._serialized_options = b'\342A\001\002'
+  _globals['_COMPAREVERSIONSREQUEST'].fields_by_name['to']._loaded_options = None
+  _globals['_COMPAREVERSIONSREQUEST'].fields_by_name['to']._serialized_options = b'\342A\001\002'
+  _globals['_LISTVERSIONEVENTSREQUEST'].fields_by_name['agent_id']._loaded_options = None
+  _globals['_LISTVERSIONEVENTSREQUEST'].fields_by_name['agent_id']._serialized_options = b'\342A\001\002'
   _globals['_RESOLVEVERSIONREQUEST'].fields_by_name['organization_id']._loaded_options = None
   _globals['_RESOLVEVERSIONREQUEST'].fields_by_name['organization_id']._serialized_options = b'\342A\001\002'
   _globals['_RESOLVEVERSIONREQUEST'].fields_by_name['agent_id']._loaded_options = None
@@ -60,6 +80,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERSIONSERVICE'].methods_by_name['GetVersion']._serialized_options = b'\220\002\001\252\273\030\r\n\013agents:read\202\323\344\223\0023\022(/v1/agents/{agent_id}/versions/{version}b\007version'
   _globals['_VERSIONSERVICE'].methods_by_name['PublishVersion']._loaded_options = None
   _globals['_VERSIONSERVICE'].methods_by_name['PublishVersion']._serialized_options = b'\220\002\002\252\273\030\016\n\014agents:write\202\323\344\223\002>\"0/v1/agents/{agent_id}/versions/{version}/publish:\001*b\007version'
+  _globals['_VERSIONSERVICE'].methods_by_name['DeprecateVersion']._loaded_options = None
+  _globals['_VERSIONSERVICE'].methods_by_name['DeprecateVersion']._serialized_options = b'\220\002\002\252\273\030\016\n\014agents:write\202\323\344\223\002@\"2/v1/agents/{agent_id}/versions/{version}/deprecate:\001*b\007version'
+  _globals['_VERSIONSERVICE'].methods_by_name['ArchiveVersion']._loaded_options = None
+  _globals['_VERSIONSERVICE'].methods_by_name['ArchiveVersion']._serialized_options = b'\220\002\002\252\273\030\016\n\014agents:write\202\323\344\223\002>\"0/v1/agents/{agent_id}/versions/{version}/archive:\001*b\007version'
+  _globals['_VERSIONSERVICE'].methods_by_name['RollbackAgent']._loaded_options = None
+  _globals['_VERSIONSERVICE'].methods_by_name['RollbackAgent']._serialized_options = b'\252\273\030\016\n\014agents:write\202\323\344\223\002,\"\036/v1/agents/{agent_id}/rollback:\001*b\007version'
+  _globals['_VERSIONSERVICE'].methods_by_name['CompareVersions']._loaded_options = None
+  _globals['_VERSIONSERVICE'].methods_by_name['CompareVersions']._serialized_options = b'\220\002\001\252\273\030\r\n\013agents:read\202\323\344\223\0024\022&/v1/agents/{agent_id}/versions:compareb\ncomparison'
+  _globals['_VERSIONSERVICE'].methods_by_name['ListVersionEvents']._loaded_options = None
+  _globals['_VERSIONSERVICE'].methods_by_name['ListVersionEvents']._serialized_options = b'\220\002\001\252\273\030\r\n\013agents:read\202\323\344\223\002(\022&/v1/agents/{agent_id}/versions:history'
   _globals['_VERSIONSERVICE'].methods_by_name['ResolveVersion']._loaded_options = None
   _globals['_VERSIONSERVICE'].methods_by_name['ResolveVersion']._serialized_options = b'\220\002\001\252\273\030\013\022\texecution'
   _globals['_CREATEVERSIONREQUEST']._serialized_start=224
@@ -78,10 +108,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHVERSIONREQUEST']._serialized_end=815
   _globals['_PUBLISHVERSIONRESPONSE']._serialized_start=817
   _globals['_PUBLISHVERSIONRESPONSE']._serialized_end=892
-  _globals['_RESOLVEVERSIONREQUEST']._serialized_start=894
-  _globals['_RESOLVEVERSIONREQUEST']._serialized_end=989
-  _globals['_RESOLVEVERSIONRESPONSE']._serialized_start=992
-  _globals['_RESOLVEVERSIONRESPONSE']._serialized_end=1182
-  _globals['_VERSIONSERVICE']._serialized_start=1185
-  _globals['_VERSIONSERVICE']._serialized_end=2029
+  _globals['_DEPRECATEVERSIONREQUEST']._serialized_start=894
+  _globals['_DEPRECATEVERSIONREQUEST']._serialized_end=982
+  _globals['_DEPRECATEVERSIONRESPONSE']._serialized_start=984
+  _globals['_DEPRECATEVERSIONRESPONSE']._serialized_end=1061
+  _globals['_ARCHIVEVERSIONREQUEST']._serialized_start=1063
+  _globals['_ARCHIVEVERSIONREQUEST']._serialized_end=1149
+  _globals['_ARCHIVEVERSIONRESPONSE']._serialized_start=1151
+  _globals['_ARCHIVEVERSIONRESPONSE']._serialized_end=1226
+  _globals['_ROLLBACKAGENTREQUEST']._serialized_start=1228
+  _globals['_ROLLBACKAGENTREQUEST']._serialized_end=1313
+  _globals['_ROLLBACKAGENTRESPONSE']._serialized_start=1315
+  _globals['_ROLLBACKAGENTRESPONSE']._serialized_end=1389
+  _globals['_COMPAREVERSIONSREQUEST']._serialized_start=1391
+  _globals['_COMPAREVERSIONSREQUEST']._serialized_end=1477
+  _globals['_COMPAREVERSIONSRESPONSE']._serialized_start=1479
+  _globals['_COMPAREVERSIONSRESPONSE']._serialized_end=1563
+  _globals['_LISTVERSIONEVENTSREQUEST']._serialized_start=1565
+  _globals['_LISTVERSIONEVENTSREQUEST']._serialized_end=1654
+  _globals['_LISTVERSIONEVENTSRESPONSE']._serialized_start=1656
+  _globals['_LISTVERSIONEVENTSRESPONSE']._serialized_end=1758
+  _globals['_RESOLVEVERSIONREQUEST']._serialized_start=1760
+  _globals['_RESOLVEVERSIONREQUEST']._serialized_end=1855
+  _globals['_RESOLVEVERSIONRESPONSE']._serialized_start=1858
+  _globals['_RESOLVEVERSIONRESPONSE']._serialized_end=2065
+  _globals['_VERSIONSERVICE']._serialized_start=2068
+  _globals['_VERSIONSERVICE']._serialized_end=3859
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class VersionServiceStub:
-    """Publishes, finds and resolves versions.
+    """Publishes, finds, compares, retires and resolves versions.
     """
 
     def __init__(self, channel):
@@ -55,6 +55,31 @@ class VersionServiceStub:
                 request_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.PublishVersionRequest.SerializeToString,
                 response_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.PublishVersionResponse.FromString,
                 _registered_method=True)
+        self.DeprecateVersion = channel.unary_unary(
+                '/retinue.version.v1.VersionService/DeprecateVersion',
+                request_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.DeprecateVersionRequest.SerializeToString,
+                response_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.DeprecateVersionResponse.FromString,
+                _registered_method=True)
+        self.ArchiveVersion = channel.unary_unary(
+                '/retinue.version.v1.VersionService/ArchiveVersion',
+                request_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.ArchiveVersionRequest.SerializeToString,
+                response_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.ArchiveVersionResponse.FromString,
+                _registered_method=True)
+        self.RollbackAgent = channel.unary_unary(
+                '/retinue.version.v1.VersionService/RollbackAgent',
+                request_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.RollbackAgentRequest.SerializeToString,
+                response_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.RollbackAgentResponse.FromString,
+                _registered_method=True)
+        self.CompareVersions = channel.unary_unary(
+                '/retinue.version.v1.VersionService/CompareVersions',
+                request_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.CompareVersionsRequest.SerializeToString,
+                response_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.CompareVersionsResponse.FromString,
+                _registered_method=True)
+        self.ListVersionEvents = channel.unary_unary(
+                '/retinue.version.v1.VersionService/ListVersionEvents',
+                request_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.ListVersionEventsRequest.SerializeToString,
+                response_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.ListVersionEventsResponse.FromString,
+                _registered_method=True)
         self.ResolveVersion = channel.unary_unary(
                 '/retinue.version.v1.VersionService/ResolveVersion',
                 request_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.ResolveVersionRequest.SerializeToString,
@@ -63,7 +88,7 @@ class VersionServiceStub:
 
 
 class VersionServiceServicer:
-    """Publishes, finds and resolves versions.
+    """Publishes, finds, compares, retires and resolves versions.
     """
 
     def CreateVersion(self, request, context):
@@ -90,6 +115,46 @@ class VersionServiceServicer:
     def PublishVersion(self, request, context):
         """Freezes the draft under its number and makes it current. Publishing the
         same content under the same number again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeprecateVersion(self, request, context):
+        """Deprecates a published version: it still runs, with a warning. Doing it
+        again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveVersion(self, request, context):
+        """Archives a published or deprecated version that is not current: it runs no
+        more. Doing it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackAgent(self, request, context):
+        """Makes a published version current again, an older or a newer one. It changes
+        no version; rolling back to the one before undoes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareVersions(self, request, context):
+        """Says what changed from one version to another, and which number that calls
+        for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVersionEvents(self, request, context):
+        """Lists who published, deprecated, archived and rolled back what, when and
+        why; the newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +191,31 @@ def add_VersionServiceServicer_to_server(servicer, server):
                     request_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.PublishVersionRequest.FromString,
                     response_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.PublishVersionResponse.SerializeToString,
             ),
+            'DeprecateVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeprecateVersion,
+                    request_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.DeprecateVersionRequest.FromString,
+                    response_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.DeprecateVersionResponse.SerializeToString,
+            ),
+            'ArchiveVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveVersion,
+                    request_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.ArchiveVersionRequest.FromString,
+                    response_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.ArchiveVersionResponse.SerializeToString,
+            ),
+            'RollbackAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackAgent,
+                    request_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.RollbackAgentRequest.FromString,
+                    response_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.RollbackAgentResponse.SerializeToString,
+            ),
+            'CompareVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareVersions,
+                    request_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.CompareVersionsRequest.FromString,
+                    response_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.CompareVersionsResponse.SerializeToString,
+            ),
+            'ListVersionEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVersionEvents,
+                    request_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.ListVersionEventsRequest.FromString,
+                    response_serializer=retinue_dot_version_dot_v1_dot_version__service__pb2.ListVersionEventsResponse.SerializeToString,
+            ),
             'ResolveVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.ResolveVersion,
                     request_deserializer=retinue_dot_version_dot_v1_dot_version__service__pb2.ResolveVersionRequest.FromString,
@@ -140,7 +230,7 @@ def add_VersionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VersionService:
-    """Publishes, finds and resolves versions.
+    """Publishes, finds, compares, retires and resolves versions.
     """
 
     @staticmethod
@@ -241,6 +331,141 @@ class VersionService:
             '/retinue.version.v1.VersionService/PublishVersion',
             retinue_dot_version_dot_v1_dot_version__service__pb2.PublishVersionRequest.SerializeToString,
             retinue_dot_version_dot_v1_dot_version__service__pb2.PublishVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeprecateVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retinue.version.v1.VersionService/DeprecateVersion',
+            retinue_dot_version_dot_v1_dot_version__service__pb2.DeprecateVersionRequest.SerializeToString,
+            retinue_dot_version_dot_v1_dot_version__service__pb2.DeprecateVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retinue.version.v1.VersionService/ArchiveVersion',
+            retinue_dot_version_dot_v1_dot_version__service__pb2.ArchiveVersionRequest.SerializeToString,
+            retinue_dot_version_dot_v1_dot_version__service__pb2.ArchiveVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retinue.version.v1.VersionService/RollbackAgent',
+            retinue_dot_version_dot_v1_dot_version__service__pb2.RollbackAgentRequest.SerializeToString,
+            retinue_dot_version_dot_v1_dot_version__service__pb2.RollbackAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retinue.version.v1.VersionService/CompareVersions',
+            retinue_dot_version_dot_v1_dot_version__service__pb2.CompareVersionsRequest.SerializeToString,
+            retinue_dot_version_dot_v1_dot_version__service__pb2.CompareVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVersionEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retinue.version.v1.VersionService/ListVersionEvents',
+            retinue_dot_version_dot_v1_dot_version__service__pb2.ListVersionEventsRequest.SerializeToString,
+            retinue_dot_version_dot_v1_dot_version__service__pb2.ListVersionEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

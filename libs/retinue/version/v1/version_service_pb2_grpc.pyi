@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VersionServiceStub:
-    """Publishes, finds and resolves versions."""
+    """Publishes, finds, compares, retires and resolves versions."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -43,6 +43,26 @@ class VersionServiceStub:
     """Freezes the draft under its number and makes it current. Publishing the
     same content under the same number again changes nothing.
     """
+    DeprecateVersion: _grpc.UnaryUnaryMultiCallable[_version_service_pb2.DeprecateVersionRequest, _version_service_pb2.DeprecateVersionResponse]
+    """Deprecates a published version: it still runs, with a warning. Doing it
+    again changes nothing.
+    """
+    ArchiveVersion: _grpc.UnaryUnaryMultiCallable[_version_service_pb2.ArchiveVersionRequest, _version_service_pb2.ArchiveVersionResponse]
+    """Archives a published or deprecated version that is not current: it runs no
+    more. Doing it again changes nothing.
+    """
+    RollbackAgent: _grpc.UnaryUnaryMultiCallable[_version_service_pb2.RollbackAgentRequest, _version_service_pb2.RollbackAgentResponse]
+    """Makes a published version current again, an older or a newer one. It changes
+    no version; rolling back to the one before undoes it.
+    """
+    CompareVersions: _grpc.UnaryUnaryMultiCallable[_version_service_pb2.CompareVersionsRequest, _version_service_pb2.CompareVersionsResponse]
+    """Says what changed from one version to another, and which number that calls
+    for.
+    """
+    ListVersionEvents: _grpc.UnaryUnaryMultiCallable[_version_service_pb2.ListVersionEventsRequest, _version_service_pb2.ListVersionEventsResponse]
+    """Lists who published, deprecated, archived and rolled back what, when and
+    why; the newest first.
+    """
     ResolveVersion: _grpc.UnaryUnaryMultiCallable[_version_service_pb2.ResolveVersionRequest, _version_service_pb2.ResolveVersionResponse]
     """Says which version runs, and whether the caller may run it. Called by
     execution.
@@ -50,7 +70,7 @@ class VersionServiceStub:
 
 @_typing.type_check_only
 class VersionServiceAsyncStub(VersionServiceStub):
-    """Publishes, finds and resolves versions."""
+    """Publishes, finds, compares, retires and resolves versions."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateVersion: _aio.UnaryUnaryMultiCallable[_version_service_pb2.CreateVersionRequest, _version_service_pb2.CreateVersionResponse]  # type: ignore[assignment]
@@ -63,13 +83,33 @@ class VersionServiceAsyncStub(VersionServiceStub):
     """Freezes the draft under its number and makes it current. Publishing the
     same content under the same number again changes nothing.
     """
+    DeprecateVersion: _aio.UnaryUnaryMultiCallable[_version_service_pb2.DeprecateVersionRequest, _version_service_pb2.DeprecateVersionResponse]  # type: ignore[assignment]
+    """Deprecates a published version: it still runs, with a warning. Doing it
+    again changes nothing.
+    """
+    ArchiveVersion: _aio.UnaryUnaryMultiCallable[_version_service_pb2.ArchiveVersionRequest, _version_service_pb2.ArchiveVersionResponse]  # type: ignore[assignment]
+    """Archives a published or deprecated version that is not current: it runs no
+    more. Doing it again changes nothing.
+    """
+    RollbackAgent: _aio.UnaryUnaryMultiCallable[_version_service_pb2.RollbackAgentRequest, _version_service_pb2.RollbackAgentResponse]  # type: ignore[assignment]
+    """Makes a published version current again, an older or a newer one. It changes
+    no version; rolling back to the one before undoes it.
+    """
+    CompareVersions: _aio.UnaryUnaryMultiCallable[_version_service_pb2.CompareVersionsRequest, _version_service_pb2.CompareVersionsResponse]  # type: ignore[assignment]
+    """Says what changed from one version to another, and which number that calls
+    for.
+    """
+    ListVersionEvents: _aio.UnaryUnaryMultiCallable[_version_service_pb2.ListVersionEventsRequest, _version_service_pb2.ListVersionEventsResponse]  # type: ignore[assignment]
+    """Lists who published, deprecated, archived and rolled back what, when and
+    why; the newest first.
+    """
     ResolveVersion: _aio.UnaryUnaryMultiCallable[_version_service_pb2.ResolveVersionRequest, _version_service_pb2.ResolveVersionResponse]  # type: ignore[assignment]
     """Says which version runs, and whether the caller may run it. Called by
     execution.
     """
 
 class VersionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Publishes, finds and resolves versions."""
+    """Publishes, finds, compares, retires and resolves versions."""
 
     @_abc_1.abstractmethod
     def CreateVersion(
@@ -103,6 +143,56 @@ class VersionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_version_service_pb2.PublishVersionResponse, _abc.Awaitable[_version_service_pb2.PublishVersionResponse]]:
         """Freezes the draft under its number and makes it current. Publishing the
         same content under the same number again changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def DeprecateVersion(
+        self,
+        request: _version_service_pb2.DeprecateVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_version_service_pb2.DeprecateVersionResponse, _abc.Awaitable[_version_service_pb2.DeprecateVersionResponse]]:
+        """Deprecates a published version: it still runs, with a warning. Doing it
+        again changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveVersion(
+        self,
+        request: _version_service_pb2.ArchiveVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_version_service_pb2.ArchiveVersionResponse, _abc.Awaitable[_version_service_pb2.ArchiveVersionResponse]]:
+        """Archives a published or deprecated version that is not current: it runs no
+        more. Doing it again changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def RollbackAgent(
+        self,
+        request: _version_service_pb2.RollbackAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_version_service_pb2.RollbackAgentResponse, _abc.Awaitable[_version_service_pb2.RollbackAgentResponse]]:
+        """Makes a published version current again, an older or a newer one. It changes
+        no version; rolling back to the one before undoes it.
+        """
+
+    @_abc_1.abstractmethod
+    def CompareVersions(
+        self,
+        request: _version_service_pb2.CompareVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_version_service_pb2.CompareVersionsResponse, _abc.Awaitable[_version_service_pb2.CompareVersionsResponse]]:
+        """Says what changed from one version to another, and which number that calls
+        for.
+        """
+
+    @_abc_1.abstractmethod
+    def ListVersionEvents(
+        self,
+        request: _version_service_pb2.ListVersionEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_version_service_pb2.ListVersionEventsResponse, _abc.Awaitable[_version_service_pb2.ListVersionEventsResponse]]:
+        """Lists who published, deprecated, archived and rolled back what, when and
+        why; the newest first.
         """
 
     @_abc_1.abstractmethod

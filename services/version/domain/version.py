@@ -1,22 +1,21 @@
-"""A version and its life, and the numbers versions get.
+"""A version as it is kept, who may read and change it, and the texts that go with it.
 
-Owns what may be published under which number and which version runs. Content is JSON here: what it means is the agent
-room's business. It refuses to change or to number again what was published once.
+Owns the data that versions are made of, and the errors for what is not there. Content is JSON here: what it means is
+the agent room's business.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import semver
-
-from retinue_core.errors import Problem, RetinueError, conflict, denied, invalid, not_found, precondition
+from retinue_core.errors import Problem, RetinueError, denied, invalid, not_found, precondition
 from retinue_core.identity import Identity, may_change, may_see
 from retinue_core.pages import invalid_page_token, page_key, page_token
+from services.version.domain.numbers import LONGEST_NUMBER, is_number
 
 Json = dict[str, Any]
 
@@ -24,7 +23,7 @@ DRAFT = "draft"
 """What callers say for the draft, whatever its number."""
 
 LONGEST_CHANGELOG = 10_000
-LONGEST_NUMBER = 64
+LONGEST_REASON = 1_000
 NEWEST = 2**31 - 1
 """Above every ordinal."""
 
@@ -67,6 +66,8 @@ class Version:
     recorded: bool = False
     published_at: datetime | None = None
     created_at: datetime | None = None
+    status_reason: str = ""
+    status_changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of versions that is asked for, behind the ordinal `before`; the draft is on the first one."""
+    """A page that is asked for, of what comes before a number; `what` tells its token from those of other lists."""
 
     agent_id: str
     size: int
     before: int
+    what: str = ""
 
     @property
     def first(self) -> bool:
@@ -115,20 +117,20 @@ def check_changeable(head: Head, who: Identity) -> None:
         )
 
 
-def check_changelog(text: str) -> None:
-    """Raise INVALID_ARGUMENT for a changelog that is too long or cannot be stored."""
-    if len(text) > LONGEST_CHANGELOG:
-        problem = f"has {len(text)} characters. Keep it to {LONGEST_CHANGELOG}."
+def check_text(field: str, text: str, longest: int) -> None:
+    """Raise INVALID_ARGUMENT for a text that is too long or cannot be stored."""
+    if len(text) > longest:
+        problem = f"has {len(text)} characters. Keep it to {longest}."
     elif "\0" in text:
         problem = "holds a null byte. Remove it."
     else:
         return
-    raise invalid("The changelog cannot be kept.", Problem("changelog", problem))
+    raise invalid(f"The {field} cannot be kept.", Problem(field, problem))
 
 
 def check_asked(asked: str) -> None:
     """Raise VERSION_NOT_FOUND for what no version is called."""
-    if asked != DRAFT and (len(asked) > LONGEST_NUMBER or not semver.Version.is_valid(asked)):
+    if asked != DRAFT and not is_number(asked):
         raise version_not_found(asked)
 
 
@@ -163,82 +165,38 @@ def candidate(head: Head, note: Note | None, version_id: str, changelog: str, wh
         created_by=who.subject,
         agent_name=head.name,
         changelog=changelog or said,
-        status="PUBLISHED",
         frozen_etag=head.etag,
         published_at=now,
         created_at=now,
     )
 
 
-def published(candidate: Version, asked: str, there: Version | None, newest: Version | None) -> Version:
-    """What a publish leads to: the candidate, numbered, or what it led to before, when it is repeated.
-
-    `asked` is the number the caller named, `there` the version that has it already, `newest` the last one frozen.
-    Raises VERSION_CONFLICT for a number that is taken, VERSION_NOT_FOUND for one that is not the draft's.
-    """
-    if there is not None and there.digest == candidate.digest:
-        return there
-    if there is not None:
-        raise _taken(there.version, candidate.version)
-    if not candidate.version or asked not in (DRAFT, candidate.version):
-        raise version_not_found(asked)
-    if newest is not None and not _above(candidate.version, newest.version):
-        raise _not_above(candidate.version, newest.version)
-    return replace(candidate, ordinal=newest.ordinal + 1 if newest else 1)
-
-
-def next_number(asked: str, newest: Version) -> str:
-    """The number of a new draft: the next minor one, unless one above all others was asked for.
-
-    Raises INVALID_ARGUMENT for what is no version number, VERSION_CONFLICT for one that is too low.
-    """
-    if not asked:
-        return str(semver.Version.parse(newest.version).bump_minor())
-    if len(asked) > LONGEST_NUMBER or not semver.Version.is_valid(asked) or "+" in asked:
-        raise invalid(
-            "The version number cannot be used.",
-            Problem("version", "must be a semantic version without build metadata, for example 1.2.0"),
-            actions=("Leave the number out to get the next minor one.",),
-        )
-    if not _above(asked, newest.version):
-        raise _not_above(asked, newest.version)
-    return asked
-
-
-def runnable(found: Version | None, asked: str, agent_id: str) -> Version:
-    """The version that runs. Raises AGENT_NOT_PUBLISHED, VERSION_NOT_FOUND or VERSION_ARCHIVED."""
-    if found is None and not asked:
-        raise not_published(agent_id)
-    if found is None:
-        raise version_not_found(asked)
-    if found.status == "ARCHIVED":
-        raise precondition(
-            "VERSION_ARCHIVED",
-            f"Version {found.version} is archived and does not run.",
-            details={"agentId": agent_id, "version": found.version},
-            actions=("Name another version, or none to run the current one.",),
-        )
-    return found
-
-
-def page(agent_id: str, size: int, token: str) -> Page:
+def page(agent_id: str, size: int, token: str, what: str = "") -> Page:
     """Read which page is asked for. Raises INVALID_PAGE_TOKEN."""
-    key = page_key(token, 1, agent_id)
+    key = page_key(token, 1, agent_id, what)
     if key is None:
-        return Page(agent_id, size, NEWEST + 1)
+        return Page(agent_id, size, NEWEST + 1, what)
     if not key[0].isdecimal() or len(key[0]) > 10 or int(key[0]) > NEWEST:
         raise invalid_page_token("is not one that this service made")
-    return Page(agent_id, size, int(key[0]))
+    return Page(agent_id, size, int(key[0]), what)
+
+
+def next_page(page: Page, last: int) -> str:
+    """The token of the page behind the one that ends with a number."""
+    return page_token([str(last)], page.agent_id, page.what)
 
 
 def listed(page: Page, draft: Version | None, frozen: list[Version]) -> tuple[list[Version], str]:
-    """The versions of a page, and the token of the next one; `frozen` holds one more than fits if there is one."""
+    """The versions of a page, the draft on the first, and the token of the next.
+
+    `frozen` holds one more than fits if there is one.
+    """
     first = [draft] if draft is not None and page.first else []
     every = first + frozen
     if len(every) <= page.size:
         return every, ""
     shown = every[: page.size]
-    return shown, page_token([str(shown[-1].ordinal or NEWEST)], page.agent_id)
+    return shown, next_page(page, shown[-1].ordinal or NEWEST)
 
 
 def not_published(agent_id: str) -> RetinueError:
@@ -256,26 +214,3 @@ def version_not_found(asked: str) -> RetinueError:
     error = not_found("version", asked[:LONGEST_NUMBER])
     error.actions = ("List the versions of the agent, and name one of them.",)
     return error
-
-
-def _above(one: str, other: str) -> bool:
-    return semver.Version.parse(one) > semver.Version.parse(other)
-
-
-def _taken(number: str, draft_number: str) -> RetinueError:
-    hint = f"Publish the draft under its number, {draft_number}." if draft_number != number else "Read the agent again."
-    return conflict(
-        "VERSION_CONFLICT",
-        f"Version {number} is published already, with other content, and never changes.",
-        Problem("version", f"{number} is taken"),
-        actions=(hint if draft_number else "Change the agent to open a new draft.",),
-    )
-
-
-def _not_above(number: str, newest: str) -> RetinueError:
-    return conflict(
-        "VERSION_CONFLICT",
-        f"A new version must be above {newest}, the highest one.",
-        Problem("version", f"{number} is not above {newest}"),
-        actions=(f"Leave the number out, or choose one above {newest}.",),
-    )
