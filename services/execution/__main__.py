@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 
-from externalscaler import externalscaler_pb2, externalscaler_pb2_grpc
-from retinue.execution.v1 import (
-    execution_service_pb2,
-    execution_service_pb2_grpc,
-    worker_service_pb2,
-    worker_service_pb2_grpc,
-)
+from externalscaler import externalscaler_pb2
+from externalscaler.externalscaler_pb2_grpc import add_ExternalScalerServicer_to_server
+from retinue.execution.v1 import execution_service_pb2, worker_service_pb2
+from retinue.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from retinue.execution.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server
 from retinue_core.config import load
 from retinue_core.db import Answers, Database
 from retinue_core.events import Events
@@ -47,7 +45,7 @@ async def main() -> None:
         matcher, feed = Matcher(), Feed(events)
         versions = Versions(settings.version_address, parts.signer, events)
         reservations = Reservations(settings.quota_address, parts.signer, outbox)
-        relay = Relay(events, feed, outbox, journals, executions)
+        relay = Relay(events, feed, outbox, journals)
         journal = Journal(journals, executions, relay, reservations.owe)
         dispatcher = Dispatcher(matcher, holding, journals, executions, relay, reservations)
         reservations.on_settled = dispatcher.settled
@@ -62,13 +60,9 @@ async def main() -> None:
             settings.lease, settings.reattach, matcher, holding, journal, feed, reservations, recovery
         )
         server = Server(settings.address, parts.door)
-        server.add(
-            execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server, service, execution_service_pb2.DESCRIPTOR
-        )
-        server.add(worker_service_pb2_grpc.add_WorkerServiceServicer_to_server, workers, worker_service_pb2.DESCRIPTOR)
-        server.add(
-            externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server, Scaler(holding), externalscaler_pb2.DESCRIPTOR
-        )
+        server.add(add_ExecutionServiceServicer_to_server, service, execution_service_pb2.DESCRIPTOR)
+        server.add(add_WorkerServiceServicer_to_server, workers, worker_service_pb2.DESCRIPTOR)
+        server.add(add_ExternalScalerServicer_to_server, Scaler(holding), externalscaler_pb2.DESCRIPTOR)
         hints = Hints(events, feed, versions, matcher)
         loops = (relay.run, dispatcher.run, reservations.run, recovery.run, hints.run, watcher.run, answers.run)
         await server.run(drain=workers.drain, loops=loops)

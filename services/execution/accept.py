@@ -46,6 +46,7 @@ class Wish:
     project_id: str = ""
     metadata_json: str = ""
     idempotency_key: str = ""
+    fingerprint: bytes = b""
 
 
 class Acceptor:
@@ -97,6 +98,7 @@ class Acceptor:
             project_id=wish.project_id,
             metadata_json=wish.metadata_json,
             idempotency_key=wish.idempotency_key,
+            fingerprint=wish.fingerprint,
             traceparent=telemetry.current(),
             last_sequence=1,
         )
@@ -117,7 +119,7 @@ class Acceptor:
         )
         try:
             grant = await self._reserve(running)
-        except RetinueError:
+        except BaseException:
             self._matcher.give_up(attachment)
             raise
         if grant is None:
@@ -137,8 +139,9 @@ class Acceptor:
         new = NewExecution(running, seconds, to_new_entry(created).body, to_new_entry(started).body)
         try:
             now = await self._journal.create(new)
-        except RetinueError:
+        except BaseException:
             self._matcher.give_up(attachment)
+            # What cannot be given back now, for quota is away as well, ends with its deadline.
             await self._reservations.settle([unused(running)])
             raise
         running = replace(running, created_at=now, started_at=now, deadline_at=deadline(now, seconds))

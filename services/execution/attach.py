@@ -209,7 +209,7 @@ class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
             return
         answer = worker_pb2.BudgetGrant(execution_id=request.execution_id, request_id=request.request_id)
         extension = quota_service_pb2.ExtendRequest.Extension(
-            reservation_id=f"{request.execution_id}:{request.fence}",
+            reservation_id=execution.reservation_id,
             organization_id=execution.organization_id,
             id=request.request_id,
             tokens=request.tokens,

@@ -36,6 +36,7 @@ _PAGE = 200
 _BUSY = 1.0
 
 Grant = quota_pb2.Grant
+Promises = dict[str, tuple[Execution, Attachment]]
 
 
 class Dispatcher:
@@ -88,8 +89,13 @@ class Dispatcher:
             self._matcher.backlog = bool(self._busy)
             return False
         self._matcher.backlog = True
-        granted = await self._reserve(candidates)
-        await self._claim(pool, granted)
+        promises = self._promise(pool, candidates)
+        try:
+            granted = await self._reserve(promises)
+        except BaseException:
+            self._give_up(promises, set())
+            raise
+        await self._claim(promises, granted)
         return len(candidates) == free or len(granted) < len(candidates)
 
     def _busy_users(self) -> list[str]:
@@ -97,59 +103,57 @@ class Dispatcher:
         self._busy = {user: until for user, until in self._busy.items() if until > now}
         return list(self._busy)
 
-    async def _reserve(self, candidates: Sequence[Execution]) -> dict[str, tuple[Execution, Grant]]:
-        wanted = [replace(execution, fence=execution.fence + 1) for execution in candidates]
+    def _promise(self, pool: str, candidates: Sequence[Execution]) -> Promises:
+        """Promise each candidate a slot, for as long as there are any; as it would be with that slot."""
+        promises: Promises = {}
+        for execution in candidates:
+            attachment = self._matcher.take(pool)
+            if attachment is None:
+                break
+            wanted = replace(execution, fence=execution.fence + 1, session_id=attachment.id)
+            promises[execution.id] = (wanted, attachment)
+        return promises
+
+    async def _reserve(self, promises: Promises) -> dict[str, Grant]:
+        wanted = [execution for execution, _ in promises.values()]
         grants = await asyncio.gather(*(self._reservations.reserve(execution) for execution in wanted))
-        granted: dict[str, tuple[Execution, Grant]] = {}
-        for execution, grant in zip(candidates, grants, strict=True):
+        granted: dict[str, Grant] = {}
+        for execution, grant in zip(wanted, grants, strict=True):
             if grant.outcome == Grant.GRANTED:
-                granted[execution.id] = (execution, grant)
+                granted[execution.id] = grant
             else:
                 self._busy[execution.created_by] = self._monotonic() + _BUSY
         return granted
 
-    async def _claim(self, pool: str, granted: dict[str, tuple[Execution, Grant]]) -> None:
-        promises, claims = self._promise(pool, granted)
+    async def _claim(self, promises: Promises, granted: dict[str, Grant]) -> None:
+        claims = [_claim_of(*promises[execution_id]) for execution_id in granted]
         outbox_id = new_outbox_id()
         try:
             changes = await self._holding.claim(claims, outbox_id) if claims else []
         except BaseException:
             # If it was committed all the same, the look for strays finds what nobody was told of.
-            for attachment in promises.values():
-                self._matcher.give_up(attachment)
+            self._give_up(promises, set())
             raise
         claimed = {change.execution.id for change in changes}
-        for execution_id, attachment in promises.items():
-            if execution_id not in claimed:
-                self._matcher.give_up(attachment)
+        self._give_up(promises, claimed)
         self._relay.changed(outbox_id, changes)
         await self._assign(changes, promises, granted)
-        await self._give_back_grants([pair[0] for key, pair in granted.items() if key not in claimed])
+        # A reservation carries the session in its name: giving this one back leaves that of another replica alone,
+        # which was quicker with the same execution.
+        lost = [unused(promises[execution_id][0]) for execution_id in granted if execution_id not in claimed]
+        if lost:
+            await self._reservations.settle(lost)
 
-    def _promise(
-        self, pool: str, granted: dict[str, tuple[Execution, Grant]]
-    ) -> tuple[dict[str, Attachment], list[Claim]]:
-        promises: dict[str, Attachment] = {}
-        claims = []
-        for execution, _ in granted.values():
-            attachment = self._matcher.take(pool)
-            if attachment is None:
-                break
-            promises[execution.id] = attachment
-            body = to_new_entry(started_entry(execution.attempt + 1, attachment.worker)).body
-            claims.append(Claim(execution.id, execution.fence, attachment.id, body))
-        return promises, claims
-
-    async def _give_back_grants(self, executions: Sequence[Execution]) -> None:
-        owed = [unused(replace(execution, fence=execution.fence + 1)) for execution in executions]
-        if owed:
-            await self._reservations.settle(owed)
+    def _give_up(self, promises: Promises, kept: set[str]) -> None:
+        for execution_id, (_, attachment) in promises.items():
+            if execution_id not in kept:
+                self._matcher.give_up(attachment)
 
     async def _assign(
         self,
         changes: Sequence[Changed],
-        promises: dict[str, Attachment],
-        granted: dict[str, tuple[Execution, Grant]],
+        promises: Promises,
+        granted: dict[str, Grant],
     ) -> None:
         if not changes:
             return
@@ -164,10 +168,15 @@ class Dispatcher:
                 execution,
                 spec,
                 [from_stored(entry) for entry in journals[execution.id]],
-                granted[execution.id][1],
+                granted[execution.id],
                 change.recorded_at,
             )
-            self._matcher.assign(promises[execution.id], execution, assignment)
+            self._matcher.assign(promises[execution.id][1], execution, assignment)
+
+
+def _claim_of(wanted: Execution, attachment: Attachment) -> Claim:
+    body = to_new_entry(started_entry(wanted.attempt + 1, attachment.worker)).body
+    return Claim(wanted.id, wanted.fence - 1, attachment.id, body)
 
 
 def assign(

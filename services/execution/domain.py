@@ -163,13 +163,14 @@ class Execution:
     metadata_json: str = ""
     waiting_for: str = ""
     idempotency_key: str = ""
+    fingerprint: bytes = b""
     started_at: datetime | None = None
     completed_at: datetime | None = None
 
     @property
     def reservation_id(self) -> str:
-        """Name of the quota reservation that the present assignment runs on."""
-        return f"{self.id}:{self.fence}"
+        """Name of the quota reservation that the present assignment runs on; no other replica makes the same one."""
+        return f"{self.id}:{self.fence}:{self.session_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from retinue.execution.v1 import journal_pb2
-from retinue_core.db.schema import EVERY_ORGANIZATION
 from retinue_core.errors import RetinueError
 from retinue_core.events import Events
 from services.execution.convert import from_stored, kind_of
 from services.execution.feed import Committed, Feed
-from services.execution.store import Executions, Journals, Outbox
+from services.execution.store import Journals, Outbox
 from services.execution.store.journal import StoredEntry
 from services.execution.store.rows import Changed
 
@@ -33,12 +32,11 @@ _TOO_LARGE = "EVENT_TOO_LARGE"
 class Relay:
     """Tells what was committed: here at once, elsewhere through NATS."""
 
-    def __init__(self, events: Events, feed: Feed, outbox: Outbox, journals: Journals, executions: Executions) -> None:
+    def __init__(self, events: Events, feed: Feed, outbox: Outbox, journals: Journals) -> None:
         self._events = events
         self._feed = feed
         self._outbox = outbox
         self._journals = journals
-        self._executions = executions
         self._untold: deque[tuple[str, Sequence[Committed]]] = deque()
         self._some = asyncio.Event()
         self._told: list[str] = []
@@ -83,13 +81,11 @@ class Relay:
         if not self._events.connected:
             return
         for untold in await self._outbox.untold(_LEFT_BEHIND):
-            commits = []
-            for execution_id, first, last in untold.spans:
-                execution = await self._executions.get(EVERY_ORGANIZATION, execution_id)
-                stored = await self._journals.read(EVERY_ORGANIZATION, execution_id, after=first - 1, until=last)
-                if execution is not None and stored:
-                    entries = tuple(from_stored(entry) for entry in stored)
-                    commits.append(Committed(execution.organization_id, execution_id, entries))
+            found = await self._journals.read_spans(untold.spans)
+            commits = [
+                Committed(organization_id, execution_id, tuple(from_stored(entry) for entry in entries))
+                for (organization_id, execution_id), entries in found.items()
+            ]
             await self._tell([(untold.id, commits)])
 
     async def _tell(self, batch: Sequence[tuple[str, Sequence[Committed]]]) -> None:

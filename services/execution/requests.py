@@ -26,6 +26,7 @@ from services.execution.domain import PRIORITIES, Status
 _LARGEST_INPUT = 8 * 1024 * 1024
 _LARGEST_METADATA = 16 * 1024
 _LONGEST_NAME = 200
+_LONGEST_WAIT = 86_400.0
 _FIELDS = {
     "agent_id": text_value,
     "status": one_of(*Status),
@@ -36,7 +37,7 @@ _FIELDS = {
 }
 
 
-def wish(request: pb.CreateExecutionRequest | pb.ExecuteRequest, *, inline: bool) -> Wish:
+def wish(request: pb.CreateExecutionRequest | pb.ExecuteRequest, *, inline: bool, fingerprint: bytes) -> Wish:
     """What a caller wants to be run. Raises INVALID_INPUT and INVALID_ARGUMENT with every problem at once."""
     if not ids.is_id(request.agent_id):
         raise not_found("agent", request.agent_id)
@@ -58,6 +59,7 @@ def wish(request: pb.CreateExecutionRequest | pb.ExecuteRequest, *, inline: bool
         project_id=request.project_id,
         metadata_json=orjson.dumps(metadata).decode() if metadata else "",
         idempotency_key=idempotency_key(),
+        fingerprint=fingerprint,
     )
 
 
@@ -75,6 +77,14 @@ def _wrong(
 def seconds(duration: Duration) -> float:
     """A duration in seconds."""
     return float(duration.ToNanoseconds() / 1e9)
+
+
+def waiting(duration: Duration) -> float:
+    """How many seconds a caller wants to wait. Raises INVALID_ARGUMENT beyond a day or below zero."""
+    wanted = seconds(duration)
+    if not 0 <= wanted <= _LONGEST_WAIT:
+        raise invalid("The wait is out of range.", Problem("wait", "must be from 0s to 86400s"))
+    return wanted
 
 
 def conditions(identity: Identity, text: str) -> list[tuple[str, Any]]:

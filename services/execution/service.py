@@ -14,13 +14,15 @@ from retinue_core.errors import Problem, RetinueError, invalid, not_found
 from retinue_core.identity import Identity
 from retinue_core.pages import page_key, page_size, page_token
 from retinue_core.rpc.call import caller, idempotency_key
+from retinue_core.rpc.idempotency import check_key, fingerprint, in_use, reused
 from services.execution.accept import Acceptor
+from services.execution.clients import Resolved
 from services.execution.controls import Control
 from services.execution.convert import from_execution, from_stored
-from services.execution.domain import Execution, TimeLimits, time_allowed
+from services.execution.domain import Execution
 from services.execution.feed import Feed
 from services.execution.narrate import LogEntry, Narrator, log_line
-from services.execution.requests import conditions, descending, page, seconds, wish
+from services.execution.requests import conditions, descending, page, waiting, wish
 from services.execution.store import Executions, Journals
 from services.execution.store.journal import StoredEntry
 from services.execution.trace import trace
@@ -51,14 +53,14 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         self._journals = journals
         self._control = control
         self._background: set[asyncio.Task[Any]] = set()
+        self._accepting: set[tuple[str, str]] = set()
 
     async def CreateExecution(self, request: pb.CreateExecutionRequest, _: Any) -> pb.CreateExecutionResponse:
         """Accept an execution, and wait for its end if the caller wants to."""
-        wait = seconds(request.wait)
-        time_allowed(TimeLimits(), wait, 0.0, inline=False)
-        if known := await self._known():
+        wait, content = waiting(request.wait), fingerprint("CreateExecution", request)
+        if known := await self._known(content):
             return pb.CreateExecutionResponse(execution=from_execution(known))
-        planned = await self._acceptor.plan(caller(), wish(request, inline=False))
+        planned = await self._acceptor.plan(caller(), wish(request, inline=False, fingerprint=content))
         async with self._feed.follow(planned[0].id) as follower:
             execution = await asyncio.shield(self._start(self._acceptor.accept(*planned)))
             if wait:
@@ -67,11 +69,15 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
 
     async def Execute(self, request: pb.ExecuteRequest, _: Any) -> AsyncIterator[pb.ExecuteResponse]:
         """Run an agent and tell everything, until it has ended or the caller goes away."""
-        identity = caller()
-        planned = await self._acceptor.plan(identity, wish(request, inline=not request.detach))
+        identity, content = caller(), fingerprint("Execute", request)
+        if known := await self._known(content):
+            async for event in self._watcher.events(known, 0):
+                yield pb.ExecuteResponse(event=event)
+            return
+        planned = await self._acceptor.plan(identity, wish(request, inline=not request.detach, fingerprint=content))
         ended = False
         async with self._feed.follow_everywhere(identity.organization_id, planned[0].id) as follower:
-            accepting = self._start(self._acceptor.accept(*planned))
+            accepting = self._start(self._once(*planned))
             try:
                 execution = await asyncio.shield(accepting)
                 async with aclosing(self._watcher.live(execution, follower)) as events:
@@ -137,6 +143,7 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
                 "There is no such sequence.",
                 Problem("after", f"must be from 0 to {execution.last_sequence}"),
                 code="UNKNOWN_SEQUENCE",
+                actions=("Start without `after` and `Last-Event-ID` to read everything.",),
             )
         async with aclosing(self._watcher.events(execution, request.after)) as events:
             async for event in events:
@@ -167,11 +174,28 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
         logs, more = page(found, request.page_size, request.page_token, *asked)
         return pb.ListLogsResponse(logs=logs, next_page_token=more)
 
-    async def _known(self) -> Execution | None:
-        """The execution that this request started before, when the process died before it could say so."""
+    async def _known(self, content: bytes) -> Execution | None:
+        """The execution that this very request started before. Raises IDEMPOTENCY_KEY_REUSED for another request."""
         if not (key := idempotency_key()):
             return None
-        return await self._executions.by_key(caller().organization_id, caller().subject, key)
+        check_key(key)
+        found = await self._executions.by_key(caller().organization_id, caller().subject, key)
+        if found is not None and found.fingerprint != content:
+            raise reused()
+        return found
+
+    async def _once(self, execution: Execution, resolved: Resolved, seconds: float) -> Execution:
+        """Accept what a stream asked for, and not twice at the same time under one key."""
+        key = (execution.created_by, execution.idempotency_key)
+        if not execution.idempotency_key:
+            return await self._acceptor.accept(execution, resolved, seconds)
+        if key in self._accepting:
+            raise in_use()
+        self._accepting.add(key)
+        try:
+            return await self._acceptor.accept(execution, resolved, seconds)
+        finally:
+            self._accepting.discard(key)
 
     async def _find(self, execution_id: str) -> Execution:
         """An execution that the caller may see: one's own, or any of the organisation for its administrators."""
@@ -183,8 +207,9 @@ class ExecutionService(execution_service_pb2_grpc.ExecutionServiceServicer):
 
     async def _wished(self, request: Wished) -> tuple[str, str]:
         """Which execution a wish is about, and why; raises unless the caller may see it."""
-        if len(request.reason) > _LONGEST_REASON:
-            raise invalid("The reason is too long.", Problem("reason", f"at most {_LONGEST_REASON} characters"))
+        if len(request.reason) > _LONGEST_REASON or "\0" in request.reason:
+            problem = Problem("reason", f"must be at most {_LONGEST_REASON} characters and hold no null byte")
+            raise invalid("The reason cannot be kept.", problem)
         return (await self._find(request.execution_id)).id, request.reason
 
     async def _journal(self, execution_id: str) -> list[StoredEntry]:

@@ -112,6 +112,8 @@ class Watcher:
                     if one.step > steps:
                         yield _chunk(one)
                     continue
+                # Told of nothing in particular: more than news carry is in the journal.
+                behind = behind or not one.entries
                 for entry in one.entries:
                     behind = behind or entry.sequence > follower.told + 1
                     if entry.sequence == follower.told + 1:

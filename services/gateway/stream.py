@@ -142,7 +142,10 @@ class StreamEndpoint:
             reply.add_limits(error.trailing_metadata())
             raise failure
         aged = failure.kind is Kind.DEADLINE_EXCEEDED and self.binding.route.only_reads and not said
-        if not aged:
+        # `error` says that what is watched has ended. A service that went away says nothing of the kind: the line
+        # ends, and whoever comes back with Last-Event-ID misses nothing.
+        gone = failure.kind in (Kind.UNAVAILABLE, Kind.CANCELLED)
+        if not aged and not gone:
             await reply.chunk(b"event: error\ndata: " + reply.error_body(failure) + b"\n\n")
         await reply.end()
 

@@ -123,25 +123,43 @@ def _without_secrets(answer: Message) -> Message:
     return kept
 
 
-def _key(path: str, call: Call, request: Message) -> Key:
-    if not _KEY.match(call.idempotency_key):
+def fingerprint(path: str, request: Message) -> bytes:
+    """What a request is, so that another one under the same key is recognised."""
+    return hashlib.sha256(path.encode() + b"\0" + request.SerializeToString(deterministic=True)).digest()
+
+
+def check_key(key: str) -> None:
+    """Raise INVALID_ARGUMENT for a key that cannot be used."""
+    if not _KEY.match(key):
         raise invalid(
             "The idempotency key is not usable.",
             Problem("Idempotency-Key", "must be 1 to 255 visible ASCII characters"),
+            actions=("Use a random UUID for each request.",),
         )
+
+
+def _key(path: str, call: Call, request: Message) -> Key:
+    check_key(call.idempotency_key)
     assert call.identity is not None
-    content = path.encode() + b"\0" + request.SerializeToString(deterministic=True)
-    fingerprint = hashlib.sha256(content).digest()
-    return Key(call.identity.organization_id, call.identity.subject, call.idempotency_key, fingerprint)
+    content = fingerprint(path, request)
+    return Key(call.identity.organization_id, call.identity.subject, call.idempotency_key, content)
 
 
 def _refusal(state: State) -> RetinueError:
-    if state is State.BUSY:
-        return conflict(
-            "IDEMPOTENCY_KEY_IN_USE",
-            "A request with this idempotency key is under way.",
-            actions=("Wait for its answer, then send the request again.",),
-        )
+    return in_use() if state is State.BUSY else reused()
+
+
+def in_use() -> RetinueError:
+    """The error while the first request under a key is under way."""
+    return conflict(
+        "IDEMPOTENCY_KEY_IN_USE",
+        "A request with this idempotency key is under way.",
+        actions=("Wait for its answer, then send the request again.",),
+    )
+
+
+def reused() -> RetinueError:
+    """The error for another request under a key."""
     return RetinueError(
         Kind.INVALID_ARGUMENT,
         REUSED,

@@ -72,7 +72,8 @@ with b as (select id from executions where id = %(id)s and status = 'FAILED' for
 , u as (
     update executions e set
         status = 'PENDING', fence = e.fence + 1, last_sequence = e.last_sequence + 1, available_at = now(),
-        deadline_at = now() + (e.deadline_at - e.created_at), completed_at = null, pause_body = null, booked = {BOOKED},
+        deadline_at = now() + coalesce(e.seconds * interval '1 second', e.deadline_at - e.created_at),
+        completed_at = null, pause_body = null, booked = {BOOKED},
         error_code = null, error_message = null, error_retryable = null, error_details = null
     from b where e.id = b.id
     returning e.*, '{Kind.RETRIED}' as kind, %(body)s::bytea as body)

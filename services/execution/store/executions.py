@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,18 +22,19 @@ with i as (
         %(pools)s::text[], %(attempts)s::integer[], %(fences)s::bigint[], %(session_ids)s::uuid[],
         %(last_sequences)s::integer[], %(inputs)s::text[], %(conversation_ids)s::text[], %(project_ids)s::text[],
         %(traceparents)s::text[], %(metadatas)s::text[], %(creators)s::text[], %(waiting_fors)s::text[],
-        %(idempotency_keys)s::text[], %(seconds)s::double precision[],
+        %(idempotency_keys)s::text[], %(fingerprints)s::bytea[], %(seconds)s::double precision[],
         %(created_bodies)s::bytea[], %(started_bodies)s::bytea[])
     as i(id, organization_id, agent_id, agent_name, agent_version, spec_digest, status, priority, pool, attempt,
         fence, session_id, last_sequence, input_json, conversation_id, project_id, traceparent, metadata_json,
-        created_by, waiting_for, idempotency_key, seconds, created_body, started_body))
+        created_by, waiting_for, idempotency_key, fingerprint, seconds, created_body, started_body))
 , e as (
     insert into executions (id, organization_id, agent_id, agent_name, agent_version, spec_digest, status, priority,
         pool, attempt, fence, session_id, last_sequence, input_json, conversation_id, project_id, traceparent,
-        metadata_json, created_by, waiting_for, idempotency_key, deadline_at, started_at)
+        metadata_json, created_by, waiting_for, idempotency_key, fingerprint, seconds, deadline_at, started_at)
     select id, organization_id, agent_id, agent_name, agent_version, spec_digest, status, priority, pool, attempt,
         fence, session_id, last_sequence, input_json, conversation_id, project_id, traceparent, metadata_json,
-        created_by, waiting_for, idempotency_key, now() + seconds * interval '1 second',
+        created_by, waiting_for, idempotency_key, fingerprint, seconds,
+        now() + seconds * interval '1 second',
         case when attempt > 0 then now() end
     from i on conflict (id) do nothing)
 , j as (
@@ -78,7 +79,7 @@ with b as (
 _GET = f"select {COLUMNS} from executions where id = %(id)s"
 _NEWEST = "select id, last_sequence from executions where id = any(%(ids)s::uuid[])"
 _BY_KEY = f"""
-select {COLUMNS} from executions
+select {COLUMNS}, fingerprint from executions
 where organization_id = %(organization_id)s and created_by = %(created_by)s and idempotency_key = %(key)s
     and idempotency_key <> '' and created_at > now() - interval '24 hours'
 order by id desc limit 1
@@ -142,7 +143,7 @@ class Executions:
         """The execution that a user started under an idempotency key within a day."""
         parameters = {"organization_id": organization_id, "created_by": created_by, "key": key}
         rows = await self._database.statement(organization_id, _BY_KEY, parameters)
-        return to_execution(rows[0]) if rows else None
+        return replace(to_execution(rows[0]), fingerprint=bytes(rows[0]["fingerprint"] or b"")) if rows else None
 
     async def page(
         self, organization_id: str, conditions: Sequence[tuple[str, Any]], *, before: str, descending: bool, limit: int
@@ -209,6 +210,7 @@ def _creating(items: Sequence[NewExecution], outbox_id: str) -> dict[str, Any]:
         "creators": [execution.created_by for execution in executions],
         "waiting_fors": [execution.waiting_for for execution in executions],
         "idempotency_keys": [execution.idempotency_key for execution in executions],
+        "fingerprints": [execution.fingerprint for execution in executions],
         "seconds": [item.seconds for item in items],
         "created_bodies": [item.created_body for item in items],
         "started_bodies": [item.started_body for item in items],

@@ -65,7 +65,7 @@ select i.id, u.id is not null as done, e.fence, e.last_sequence, now() as record
     o.reservation_id, o.organization_id, o.input_tokens, o.output_tokens, o.cost_micros, o.credits, o.steps,
     o.tool_calls, o.ended
 from i left join u on u.id = i.id left join executions e on e.id = i.id and u.id is null
-    left join owed o on o.reservation_id = u.id || ':' || u.held_fence
+    left join owed o on o.reservation_id = u.id || ':' || u.held_fence || ':' || u.session_id
 """
 )
 
@@ -77,6 +77,13 @@ where execution_id = %(id)s and sequence > %(after)s and sequence <= %(until)s o
 _READ_MANY = """
 select execution_id, sequence, recorded_at, body from journal
 where execution_id = any(%(ids)s::uuid[]) order by execution_id, sequence
+"""
+
+_READ_SPANS = """
+select j.execution_id, j.organization_id, j.sequence, j.recorded_at, j.body
+from unnest(%(ids)s::uuid[], %(firsts)s::integer[], %(lasts)s::integer[]) as span(id, first, last)
+join journal j on j.execution_id = span.id and j.sequence between span.first and span.last
+order by j.execution_id, j.sequence
 """
 
 LAST = 2_147_483_647
@@ -152,6 +159,20 @@ class Journals:
         parameters = {"id": execution_id, "after": after, "until": until, "limit": limit}
         rows = await self._database.statement(scope, _READ, parameters)
         return [StoredEntry(row["sequence"], row["recorded_at"], bytes(row["body"])) for row in rows]
+
+    async def read_spans(self, spans: Sequence[tuple[str, int, int]]) -> dict[tuple[str, str], list[StoredEntry]]:
+        """Read spans (execution, first, last sequence) of many journals, by organisation and execution."""
+        parameters = {
+            "ids": [span[0] for span in spans],
+            "firsts": [span[1] for span in spans],
+            "lasts": [span[2] for span in spans],
+        }
+        rows = await self._database.statement(EVERY_ORGANIZATION, _READ_SPANS, parameters)
+        found: dict[tuple[str, str], list[StoredEntry]] = {}
+        for row in rows:
+            entry = StoredEntry(row["sequence"], row["recorded_at"], bytes(row["body"]))
+            found.setdefault((str(row["organization_id"]), str(row["execution_id"])), []).append(entry)
+        return found
 
     async def read_many(self, execution_ids: Sequence[str]) -> dict[str, list[StoredEntry]]:
         """Read the whole journals of several executions."""

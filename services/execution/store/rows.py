@@ -34,7 +34,8 @@ UNSETTLED = """
 , owed as (
     insert into unsettled (reservation_id, organization_id, input_tokens, output_tokens, cost_micros, credits, steps,
         tool_calls, ended)
-    select id || ':' || held_fence, organization_id, input_tokens - booked[1], output_tokens - booked[2],
+    select id || ':' || held_fence || ':' || session_id, organization_id,
+        input_tokens - booked[1], output_tokens - booked[2],
         cost_micros - booked[3], credits - booked[4], steps - booked[5], tool_calls - booked[6],
         case when status in ('COMPLETED', 'FAILED', 'CANCELLED') then lower(status) else '' end
     from u where held_fence is not null

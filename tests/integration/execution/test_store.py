@@ -101,7 +101,7 @@ async def test_the_end_leaves_a_settlement_behind_with_what_was_used(stores: Sto
     execution = await stores.running(await stores.attach())
     await stores.journals.append([an_append(execution, model_entry(3), completed_entry(4))], ids.new_id())
     [owed] = await stores.outbox.unsettled(0)
-    assert owed.reservation_id == f"{execution.id}:1"
+    assert owed.reservation_id == execution.reservation_id
     assert (owed.input_tokens, owed.output_tokens, owed.cost_micros, owed.steps) == (7, 3, 11, 1)
     assert owed.ended == "completed"
     await stores.outbox.settled([owed.reservation_id])
@@ -123,9 +123,9 @@ async def test_what_a_lost_worker_held_is_claimable_under_a_new_fence(stores: St
     assert (claimed.execution.status, claimed.execution.fence, claimed.execution.attempt) == (Status.RUNNING, 3, 2)
     await stores.journals.append([an_append(claimed.execution, model_entry(6), completed_entry(7))], ids.new_id())
     owed = {one.reservation_id: one for one in await stores.outbox.unsettled(0)}
-    assert owed[f"{execution.id}:1"].input_tokens == 7
-    assert owed[f"{execution.id}:1"].ended == ""
-    assert owed[f"{execution.id}:3"].input_tokens == 7, "the second reservation pays only for its own part"
+    assert owed[execution.reservation_id].input_tokens == 7
+    assert owed[execution.reservation_id].ended == ""
+    assert owed[claimed.execution.reservation_id].input_tokens == 7, "the second reservation pays only for its own part"
     assert [entry.WhichOneof("body") for entry in await stores.entries(execution)] == [
         "execution_created",
         "execution_started",
