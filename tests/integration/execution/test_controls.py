@@ -165,3 +165,16 @@ async def test_wishes_against_each_other_leave_one_outcome_and_a_journal_without
         assert [entry.sequence for entry in stored] == list(range(1, len(stored) + 1))
         assert (await kinds(stores, execution)).count(Kind.CANCELLED) == 1
         assert (await stores.row(execution)).status is Status.CANCELLED
+
+
+async def test_each_retry_has_the_time_that_was_allowed_at_first(stores: Stores, controls: Controls) -> None:
+    execution = await failed(stores)
+    where = (execution.organization_id, execution.id)
+    for _ in range(2):
+        async with stores.database.system() as connection:
+            await connection.execute(
+                "update executions set status = 'FAILED', created_at = created_at - interval '1 hour'"
+            )
+        change = await controls.retry(*where, RETRY, ids.new_id())
+        assert change is not None
+        assert change.execution.deadline_at - change.recorded_at == timedelta(seconds=300)

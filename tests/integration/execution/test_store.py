@@ -246,3 +246,24 @@ async def test_a_key_finds_the_execution_of_its_own_user_only(stores: Stores) ->
     assert await stores.executions.by_key(execution.organization_id, ids.new_id(), "k1") is None
     await stores.create(an_execution())
     assert await stores.executions.by_key(*owner, "") is None
+
+
+async def test_two_sessions_that_want_the_same_execution_name_different_reservations(stores: Stores) -> None:
+    one, other = await stores.attach(), await stores.attach()
+    execution = await stores.create(an_execution())
+    wanted = [replace(execution, fence=1, session_id=session.id) for session in (one, other)]
+    assert wanted[0].reservation_id != wanted[1].reservation_id
+    [claimed] = await stores.holding.claim([claim(execution, one)], ids.new_id())
+    assert claimed.execution.reservation_id == wanted[0].reservation_id
+    await stores.journals.append([an_append(claimed.execution, completed_entry(3))], ids.new_id())
+    assert [owed.reservation_id for owed in await stores.outbox.unsettled(0)] == [wanted[0].reservation_id]
+
+
+async def test_spans_of_many_journals_are_read_at_once(stores: Stores) -> None:
+    session = await stores.attach()
+    first, second = await stores.running(session), await stores.running(session)
+    found = await stores.journals.read_spans([(first.id, 2, 2), (second.id, 1, 2)])
+    assert {key: [entry.sequence for entry in entries] for key, entries in found.items()} == {
+        (first.organization_id, first.id): [2],
+        (second.organization_id, second.id): [1, 2],
+    }
