@@ -118,3 +118,18 @@ async def test_what_cannot_be_a_key_is_refused(acme: Rest, key: str) -> None:
     response = await acme.http.post("/v1/agents", json={}, headers=[(b"Idempotency-Key", key.encode())])
     assert response.status_code == 400
     assert response.json()["error"]["details"]["validationErrors"][0]["field"] == "Idempotency-Key"
+
+
+async def test_a_stream_that_is_asked_for_again_under_its_key_is_told_of_the_same_execution(acme: Rest) -> None:
+    agent, key = await acme.publish(scripted(say("Hi."))), {"Idempotency-Key": str(uuid.uuid4())}
+    told = []
+    for _ in range(2):
+        async with acme.events("POST", f"/v1/agents/{agent}/execute", {"input": 1}, key) as events:
+            told.append([event async for event in events if event.id is not None])
+    assert [[event.id for event in one] for one in told] == [[1, 2, 3, 4]] * 2
+    assert len({event.data["executionId"] for one in told for event in one}) == 1
+    for path, body in (("execute", {"input": 2}), ("executions", {"input": 1})):
+        with pytest.raises(Refused) as refused:
+            async with acme.events("POST", f"/v1/agents/{agent}/{path}", body, key):
+                pass
+        assert (refused.value.status, refused.value.code) == (422, "IDEMPOTENCY_KEY_REUSED")
