@@ -69,6 +69,14 @@ class Life(RuleBasedStateMachine):
             self.unrecorded.add(change.version.id)
             self._keep(change)
 
+    @rule(text=TEXTS, told=st.booleans())
+    def release(self, text: str, told: bool) -> None:
+        """What mostly happens: an edit is published at once."""
+        self.edit(text)
+        self.publish(self.read(), by_number=True)
+        if told:
+            self.tell(calls=10, noticed=True)
+
     @rule(action=st.sampled_from(["deprecate", "archive", "rollback"]), at=st.integers(0, 5), again=st.booleans())
     def act(self, action: Literal["deprecate", "archive", "rollback"], at: int, again: bool) -> None:
         there = self.frozen[at % len(self.frozen)] if self.frozen else None

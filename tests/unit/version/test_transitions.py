@@ -10,6 +10,7 @@ import pytest
 from retinue_core.errors import Kind, RetinueError
 from services.version.domain import life
 from services.version.domain.life import Action, Change, Found
+from services.version.domain.telling import Untold
 from services.version.domain.version import Version
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -120,3 +121,22 @@ def test_what_was_retired_is_not_published_again(status: str) -> None:
     with pytest.raises(RetinueError) as refused:
         life.published(replace(ONE, status="DRAFT"), "1.0.0", Found(there, TWO, TWO))
     assert refused.value.code == "INVALID_TRANSITION"
+
+
+@pytest.mark.parametrize(
+    ("moves", "told", "current", "unrecorded", "must"),
+    [
+        (1, 0, ONE, (ONE,), False),
+        (2, 0, TWO, (ONE, TWO), True),
+        (2, 1, TWO, (TWO,), False),
+        (3, 2, ONE, (), True),
+        (4, 1, TWO, (TWO,), True),
+        (2, 2, TWO, (), False),
+        (2, 2, TWO, (TWO,), False),
+        (0, 0, None, (), False),
+    ],
+)
+def test_what_is_current_is_told_unless_one_publish_says_it(
+    moves: int, told: int, current: Version | None, unrecorded: tuple[Version, ...], must: bool
+) -> None:
+    assert Untold("a", "o", moves, told, current, unrecorded).current_must_be_told is must
