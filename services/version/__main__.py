@@ -41,5 +41,10 @@ async def serve(settings: Settings) -> None:
         parts.spans.close()
 
 
+async def main() -> None:
+    """Read the settings and serve: what is wrong with them is one line on the way out."""
+    await serve(load(Settings, os.environ))
+
+
 if __name__ == "__main__":
-    run(serve(load(Settings, os.environ)))
+    run(main())
