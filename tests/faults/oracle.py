@@ -41,9 +41,10 @@ class Gate:
         self._arrived.release()
         self.opened.wait()
 
-    def arrived(self, seconds: float = 60) -> None:
-        """Wait until one more request is held."""
-        assert self._arrived.acquire(timeout=seconds), "nobody came to the gate"
+    def arrived(self, count: int = 1, seconds: float = 60) -> None:
+        """Wait until so many more requests are held."""
+        for _ in range(count):
+            assert self._arrived.acquire(timeout=seconds), "nobody came to the gate"
 
 
 class Oracle:

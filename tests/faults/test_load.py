@@ -25,6 +25,7 @@ async def test_three_hundred_submissions_at_once_all_complete_within_their_limit
         assert {execution["attempt"] for execution in ended} == {1}
 
 
+@pytest.mark.long
 async def test_a_crowd_on_a_small_budget_never_overshoots_it(arena: Arena) -> None:
     budget = 25 * TOKENS
     async with arena.round(CONCURRENT_EXECUTIONS=10, TOKENS=budget) as one:

@@ -73,6 +73,7 @@ def _another(arena: Arena, process: psutil.Process) -> bool:
     return any(found != process for found in arena.running("execution"))
 
 
+@pytest.mark.long
 async def test_much_is_under_way_while_the_execution_service_is_killed(arena: Arena) -> None:
     """Calls that must not be repeated and the appends of many executions, at every moment of a crash."""
     async with arena.round() as one:

@@ -61,22 +61,23 @@ async def test_postgresql_that_ends_every_few_seconds_loses_nothing(arena: Arena
         await asyncio.gather(*watching)
 
 
-async def test_without_postgresql_the_suite_says_so_and_recovers(arena: Arena) -> None:
+@pytest.mark.parametrize("known", [False, pytest.param(True, marks=pytest.mark.long)], ids=["new agent", "known agent"])
+async def test_without_postgresql_the_suite_says_so_and_recovers(arena: Arena, known: bool) -> None:
     async with arena.round() as one:
-        known, probe = await quick(one), await quick(one)
-        assert (await one.client.run(known))["status"] == "COMPLETED"
+        agent = await quick(one)
+        if known:
+            assert (await one.client.run(agent))["status"] == "COMPLETED"
         with arena.without_postgres():
             await one.until("it is not ready", lambda: unavailable(one, "/readyz"))
             assert await one.acme.get("/healthz") == {"status": "alive"}
-            for agent in (known, probe):
-                with pytest.raises(Refused) as refused:
-                    await one.acme.start(agent)
-                assert (refused.value.status, refused.value.code) == (503, "DATABASE_UNAVAILABLE")
-                assert refused.value.actions
-                assert refused.value.headers["retry-after"]
-                assert "postgres" not in str(refused.value.error).lower()
+            with pytest.raises(Refused) as refused:
+                await one.acme.start(agent)
+            assert (refused.value.status, refused.value.code) == (503, "DATABASE_UNAVAILABLE")
+            assert refused.value.actions
+            assert refused.value.headers["retry-after"]
+            assert "postgres" not in str(refused.value.error).lower()
         await one.until("it is ready", lambda: ready(one))
-        assert (await one.client.run(probe))["status"] == "COMPLETED"
+        assert (await one.client.run(agent))["status"] == "COMPLETED"
 
 
 async def unavailable(one: Round, path: str) -> bool:
@@ -114,6 +115,7 @@ def longest(told: list[float], since: float) -> float:
     return max((later - earlier for earlier, later in itertools.pairwise(after)), default=0.0)
 
 
+@pytest.mark.long
 async def test_the_execution_service_dies_under_load_and_everything_completes(arena: Arena) -> None:
     async with arena.round(CONCURRENT_EXECUTIONS=50) as one:
         agent, probe = await one.acme.publish(calling(arena.keyed.url, 3, 300)), await quick(one)
