@@ -183,16 +183,21 @@ async def test_budget_is_asked_for_again_under_the_same_id(bench: Bench) -> None
 
 
 async def test_no_change_is_begun_without_a_stream(start: Start) -> None:
-    """Its intent is committed and the stream breaks: the call waits, and proves itself on the next stream."""
+    """Its intent is committed and the stream breaks: the lease counts as over until there is another stream."""
     async with start(clock=SystemClock()) as bench:
+        execution = bench.execution
         bench.web.routes["/pay"] = lambda _: Reply(body=b"ok")
-        bench.execution.acks = False
-        paid = await bench.execution.assign(paying(bench))
-        await bench.execution.until(lambda: bench.execution.last(paid, "tool_dispatched"))
-        bench.execution.stream.end()
-        await again(bench)
-        bench.execution.acks = True
-        assert (await bench.execution.ended(paid)).HasField("execution_completed")
+        execution.acks = False
+        paid = await execution.assign(paying(bench))
+        execution.welcomes = False
+        await execution.until(lambda: execution.last(paid, "tool_dispatched"))
+        execution.stream.end()
+        await execution.until(lambda: len(execution.streams) == 2 and execution.stream.frames)
+        assert not bench.worker._lease.held
+        assert bench.web.seen == []
+        execution.acks = True
+        execution.welcome(execution.stream)
+        assert (await execution.ended(paid)).HasField("execution_completed")
         assert len(bench.web.seen) == 1
 
 
