@@ -89,15 +89,17 @@ class Feed:
         for follower in self._followers.get(news.execution_id, ()):
             follower.push(news)
 
-    def followed(self) -> list[str]:
-        """The executions that somebody follows here."""
-        return list(self._followers)
+    def followed(self) -> dict[str, int]:
+        """The executions that somebody follows here, and the sequence that the last of them has got to."""
+        return {
+            execution_id: min(follower.told for follower in followers)
+            for execution_id, followers in self._followers.items()
+        }
 
-    def compare(self, execution_id: str, sequence: int) -> None:
-        """Have those look who have not got as far as the journal of an execution."""
+    def look(self, execution_id: str) -> None:
+        """Have those who follow an execution look at its journal."""
         for follower in self._followers.get(execution_id, ()):
-            if follower.told < sequence:
-                follower.look()
+            follower.look()
 
     async def delta(self, delta: worker_pb2.Delta) -> None:
         """Hand on a piece of what a model is saying."""

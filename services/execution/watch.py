@@ -40,12 +40,12 @@ class Watcher:
         while True:
             await asyncio.sleep(self._look)
             try:
-                newest = await self._executions.newest(self._feed.followed())
+                behind = await self._executions.ahead_of(self._feed.followed())
             except RetinueError as error:
                 log.info("followers wait: %s", error)
                 continue
-            for execution_id, sequence in newest.items():
-                self._feed.compare(execution_id, sequence)
+            for execution_id in behind:
+                self._feed.look(execution_id)
 
     async def until_ended(self, execution: Execution, follower: Follower, seconds: float) -> Execution:
         """Wait for the end of an execution that this replica accepted, at most for some seconds.

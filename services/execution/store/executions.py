@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -77,7 +77,10 @@ with b as (
 )
 
 _GET = f"select {COLUMNS} from executions where id = %(id)s"
-_NEWEST = "select id, last_sequence from executions where id = any(%(ids)s::uuid[])"
+_AHEAD = """
+select e.id from executions e join unnest(%(ids)s::uuid[], %(sequences)s::integer[]) as i(id, known) on i.id = e.id
+where e.last_sequence > i.known
+"""
 _BY_KEY = f"""
 select {COLUMNS}, fingerprint from executions
 where organization_id = %(organization_id)s and created_by = %(created_by)s and idempotency_key = %(key)s
@@ -132,12 +135,13 @@ class Executions:
         rows = await self._database.statement(scope, _GET, {"id": execution_id})
         return to_execution(rows[0]) if rows else None
 
-    async def newest(self, execution_ids: Sequence[str]) -> dict[str, int]:
-        """How far the journals of several executions have got."""
-        if not execution_ids:
-            return {}
-        rows = await self._database.statement(EVERY_ORGANIZATION, _NEWEST, {"ids": list(execution_ids)})
-        return {str(row["id"]): row["last_sequence"] for row in rows}
+    async def ahead_of(self, known: Mapping[str, int]) -> list[str]:
+        """The executions whose journals have got further than the sequences that are known of them."""
+        if not known:
+            return []
+        parameters = {"ids": list(known), "sequences": list(known.values())}
+        rows = await self._database.statement(EVERY_ORGANIZATION, _AHEAD, parameters)
+        return [str(row["id"]) for row in rows]
 
     async def by_key(self, organization_id: str, created_by: str, key: str) -> Execution | None:
         """The execution that a user started under an idempotency key within a day."""

@@ -61,6 +61,6 @@ async def test_how_far_journals_have_got_is_asked_for_many_at_once(stores: Store
     session = await stores.attach()
     first, second = await stores.running(session), await stores.running(session)
     await stores.journals.append([an_append(second, model_entry(3))], ids.new_id())
-    newest = await stores.executions.newest([first.id, second.id, ids.new_id()])
-    assert newest == {first.id: 2, second.id: 3}
-    assert await stores.executions.newest([]) == {}
+    assert await stores.executions.ahead_of({first.id: 2, second.id: 2, ids.new_id(): 0}) == [second.id]
+    assert await stores.executions.ahead_of({second.id: 3}) == []
+    assert await stores.executions.ahead_of({}) == []
