@@ -30,15 +30,19 @@ create table idempotency (
 )
 """
 
-# A key that is a day old is free again; so is one whose request died without an answer, for the same request.
+# A key that is a day old is free again; so is one whose request died without an answer, for the same request. Who
+# took it and did not hear so may take it again.
 _BEGIN = """
 with begun as (
-    insert into idempotency as known (organization_id, subject, key, fingerprint, locked_until)
-    values (%(organization_id)s, %(subject)s, %(key)s, %(fingerprint)s, now() + %(seconds)s * interval '1 second')
+    insert into idempotency as known (organization_id, subject, key, fingerprint, locked_until, holder)
+    values (%(organization_id)s, %(subject)s, %(key)s, %(fingerprint)s, now() + %(seconds)s * interval '1 second',
+        %(holder)s)
     on conflict (organization_id, subject, key) do update set
-        fingerprint = excluded.fingerprint, response = null, locked_until = excluded.locked_until, created_at = now()
+        fingerprint = excluded.fingerprint, response = null, locked_until = excluded.locked_until, created_at = now(),
+        holder = excluded.holder
     where known.created_at < now() - interval '24 hours'
         or (known.response is null and known.locked_until < now() and known.fingerprint = excluded.fingerprint)
+        or (known.response is null and known.holder = excluded.holder)
     returning 1)
 select exists (select from begun) as begun, known.fingerprint, known.response
 from (select 1) one left join idempotency known
@@ -47,12 +51,13 @@ from (select 1) one left join idempotency known
 
 _FINISH = """
 update idempotency set response = %(response)s
-where organization_id = %(organization_id)s and subject = %(subject)s and key = %(key)s
+where organization_id = %(organization_id)s and subject = %(subject)s and key = %(key)s and holder = %(holder)s
 """
 
 _FORGET = """
 delete from idempotency
-where organization_id = %(organization_id)s and subject = %(subject)s and key = %(key)s and response is null
+where organization_id = %(organization_id)s and subject = %(subject)s and key = %(key)s and holder = %(holder)s
+    and response is null
 """
 
 _SWEEP = "delete from idempotency where created_at < now() - interval '25 hours'"
@@ -74,7 +79,10 @@ class Answers:
         self._database = database
 
     async def begin(self, key: Key, seconds: float) -> tuple[State, bytes]:
-        """Take a key for a request that ends within some seconds, or say what is known of it, with its answer."""
+        """Take a key for a request that ends within some seconds, or say what is known of it, with its answer.
+
+        Asked again by the same holder, because the answer was lost, it says the same.
+        """
         parameters = _parameters(key) | {"fingerprint": key.fingerprint, "seconds": seconds}
         [row] = await self._database.statement(key.organization_id, _BEGIN, parameters)
         if row["begun"] or row["fingerprint"] is None:
@@ -106,4 +114,4 @@ class Answers:
 
 
 def _parameters(key: Key) -> dict[str, object]:
-    return {"organization_id": key.organization_id, "subject": key.subject, "key": key.key}
+    return {"organization_id": key.organization_id, "subject": key.subject, "key": key.key, "holder": key.holder}

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
+from retinue_core import ids
 from retinue_core.errors import Kind, Problem, RetinueError, conflict, invalid
 from retinue_core.rpc.call import Call
 
@@ -39,12 +40,13 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of one caller, and what the request was that it stands for."""
+    """A key of one caller, what the request was that it stands for, and the one request that holds it (a UUID)."""
 
     organization_id: str
     subject: str
     key: str
     fingerprint: bytes
+    holder: str
 
 
 class Answers(Protocol):
@@ -70,37 +72,52 @@ async def once(
 ) -> Any:
     """Answer a request that carries a key, at most once. Raises IDEMPOTENCY_KEY_IN_USE and IDEMPOTENCY_KEY_REUSED."""
     key = _key(path, call, request)
-    left = _LONGEST if call.ends is None else call.ends - time.monotonic()
-    state, kept = await answers.begin(key, min(left, _LONGEST))
-    if state is State.ANSWERED:
-        return response.FromString(kept)
-    if state is not State.NEW:
-        raise _refusal(state)
+    ends = time.monotonic() + _LONGEST if call.ends is None else min(call.ends, time.monotonic() + _LONGEST)
     # A caller that goes away is the very one who asks again: the request is carried to its end without it.
     outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
-    carrying = asyncio.create_task(_carried_out(answers, key, handler, outcome, time.monotonic() + left))
+    carrying = asyncio.create_task(_carried_out(answers, key, response, handler, outcome, ends))
     carrying.add_done_callback(lambda _: outcome.cancel())
     return await asyncio.shield(outcome)
 
 
 async def _carried_out(
-    answers: Answers, key: Key, handler: Callable[[], Awaitable[Any]], outcome: asyncio.Future[Any], ends: float
+    answers: Answers,
+    key: Key,
+    response: type[Message],
+    handler: Callable[[], Awaitable[Any]],
+    outcome: asyncio.Future[Any],
+    ends: float,
 ) -> None:
-    """Answer, and write down what became of the key; until its time is over this is tried again."""
+    """Take the key, answer, and write down what became of it; until its time is over this is tried again."""
+    state = None
     try:
-        answer = await handler()
+        state, kept = await _begun(answers, key, ends)
+        answer = response.FromString(kept) if state is State.ANSWERED else await handler()
     except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
         tell, write = partial(outcome.set_exception, error), partial(answers.forget, key)
     else:
         tell = partial(outcome.set_result, answer)
         write = partial(answers.finish, key, _without_secrets(answer).SerializeToString())
-    written, pause = await _tried(write), _FIRST_PAUSE
+    written, pause = state is State.ANSWERED or await _tried(write), _FIRST_PAUSE
     if not outcome.done():
         tell()
     while not written and time.monotonic() < ends:
         await asyncio.sleep(pause)
         written, pause = await _tried(write), min(pause * 2, _LONGEST_PAUSE)
+
+
+async def _begun(answers: Answers, key: Key, ends: float) -> tuple[State, bytes]:
+    """Take a key; asked once more where the answer was lost. Raises the refusal of one that somebody else has."""
+    try:
+        state, kept = await answers.begin(key, ends - time.monotonic())
+    except RetinueError as error:
+        if error.kind is not Kind.UNAVAILABLE:
+            raise
+        state, kept = await answers.begin(key, ends - time.monotonic())
+    if state in (State.BUSY, State.OTHER):
+        raise _refusal(state)
+    return state, kept
 
 
 async def _tried(write: Callable[[], Awaitable[None]]) -> bool:
@@ -142,7 +159,7 @@ def _key(path: str, call: Call, request: Message) -> Key:
     check_key(call.idempotency_key)
     assert call.identity is not None
     content = fingerprint(path, request)
-    return Key(call.identity.organization_id, call.identity.subject, call.idempotency_key, content)
+    return Key(call.identity.organization_id, call.identity.subject, call.idempotency_key, content, ids.new_id())
 
 
 def _refusal(state: State) -> RetinueError:
