@@ -16,7 +16,7 @@ from jsonschema_rs import Draft202012Validator, RegexOptions
 
 from retinue.quota.v1 import quota_pb2, quota_service_pb2, quota_service_pb2_grpc
 from retinue.version.v1 import version_pb2, version_service_pb2, version_service_pb2_grpc
-from retinue_core import values
+from retinue_core import telemetry, values
 from retinue_core.batch import Batcher
 from retinue_core.errors import Problem, RetinueError, invalid
 from retinue_core.events import Events
@@ -106,8 +106,9 @@ class Versions:
             return known[0]
         task = self._asking.get(key)
         if task is None:
-            # In a context of its own: the look-up is shared, and no caller lends it a deadline or an identity.
-            task = asyncio.create_task(self._ask(key), context=Context())
+            # In a context of its own: the look-up is shared, and no caller lends it a deadline or an identity. It
+            # stands in the trace of the first.
+            task = asyncio.create_task(self._ask(key, telemetry.current()), context=Context())
             self._asking[key] = task
             task.add_done_callback(lambda done: self._asked(key, done))
         return await asyncio.shield(task)
@@ -120,7 +121,8 @@ class Versions:
         if self._asking.get(key) is done:
             del self._asking[key]
 
-    async def _ask(self, key: tuple[str, str, str]) -> Resolved:
+    async def _ask(self, key: tuple[str, str, str], traceparent: str) -> Resolved:
+        telemetry.adopt(traceparent)
         organization_id, agent_id, version = key
         before = self._changed.get(agent_id, 0)
         request = version_service_pb2.ResolveVersionRequest(
