@@ -36,7 +36,7 @@ test: $(STAMP) ## run every test; ARGS="tests/unit -k name" runs some
 faults: $(STAMP) ## run the tests that kill, stop and restart real processes
 	$(BIN)/python -m pytest -m faults $(ARGS)
 
-bench: $(STAMP) ## measure executions per second, latency, CPU and memory against the floors of this machine
+bench: $(STAMP) ## measure every goal of docs/benchmarks.md, for some minutes; ARGS=--quick for a look
 	$(BIN)/python -m bench $(ARGS)
 
 lint: $(STAMP) ## ruff, formatting and mypy --strict

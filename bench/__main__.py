@@ -50,7 +50,7 @@ def main() -> None:
     text = _text(stage, sections)
     print(text)
     if given.into:
-        _insert(given.into, text)
+        insert(given.into, text)
 
 
 def _arguments() -> argparse.Namespace:
@@ -88,7 +88,8 @@ def _text(stage: Stage, sections: Mapping[str, Section]) -> str:
     return "\n".join([*parts, *(section.markdown() for section in sections.values())])
 
 
-def _insert(document: Path, text: str) -> None:
+def insert(document: Path, text: str) -> None:
+    """Put results between the comments of a document that mark them."""
     before, begin, rest = document.read_text("utf-8").partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:

@@ -92,10 +92,10 @@ def _crowd(subject: Subject, size: int, delay: int) -> Crowd:
     if {row[2] for row in rows} != {"COMPLETED"} or len({row[3] for row in rows}) != 1:
         raise SystemExit("the crowd did not complete in one session of one worker")
     spans = [(row[0], row[1]) for row in rows]
-    return Crowd(size, _most_at_once(spans), seconds, [(end - start) / seconds for start, end in spans], cpu, memory)
+    return Crowd(size, most_at_once(spans), seconds, [(end - start) / seconds for start, end in spans], cpu, memory)
 
 
-def _most_at_once(spans: list[tuple[float, float]]) -> int:
+def most_at_once(spans: list[tuple[float, float]]) -> int:
     """The largest number of spans that overlap."""
     steps = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
     most = now = 0
