@@ -59,7 +59,7 @@ async def main() -> None:
         workers = WorkerService(
             settings.lease, settings.reattach, matcher, holding, journal, feed, reservations, recovery
         )
-        server = Server(settings.address, parts.door)
+        server = Server(settings.address, parts.door, needs=database.ping)
         server.add(add_ExecutionServiceServicer_to_server, service, execution_service_pb2.DESCRIPTOR)
         server.add(add_WorkerServiceServicer_to_server, workers, worker_service_pb2.DESCRIPTOR)
         server.add(add_ExternalScalerServicer_to_server, Scaler(holding), externalscaler_pb2.DESCRIPTOR)
