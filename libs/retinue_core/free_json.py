@@ -1,7 +1,7 @@
 """Free JSON of users: what keeps it from being stored and sent on, and where.
 
 Owns the limits that every room has alike, and the paths inside a field as clients write them. A message of protobuf
-is parsed to 100 levels, and a level of JSON takes three.
+is parsed to 100 levels, of which an object takes three and a list two.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from retinue_core.errors import Problem
 
 DEEPEST = 28
+_OBJECT, _LIST = 3, 2  # levels of protobuf
 
 _PLAIN = re.compile(r"[A-Za-z_$][\w$-]*\Z", re.ASCII)
 _Found = tuple[str, str, str]
@@ -30,8 +31,8 @@ def path(root: str, steps: Sequence[str | int] = ()) -> str:
     return text
 
 
-def unfit(field: str, value: Any, largest: int) -> Iterator[_Found]:
-    """What keeps a value from being stored: null bytes, numbers that JSON lacks, depth, size in bytes.
+def unfit(field: str, value: Any, largest: int, deepest: int = DEEPEST) -> Iterator[_Found]:
+    """What keeps a value from being stored: null bytes, numbers that JSON lacks, depth in objects, size in bytes.
 
     Yields the path, what is wrong there, and what would be right.
     """
@@ -40,8 +41,8 @@ def unfit(field: str, value: Any, largest: int) -> Iterator[_Found]:
     while stack:
         item, steps = stack.pop()
         size += 4
-        if len(steps) > DEEPEST:
-            yield field, f"is nested more than {DEEPEST} deep", "Flatten it."
+        if sum(_LIST if isinstance(step, int) else _OBJECT for step in steps) > deepest * _OBJECT:
+            yield field, f"is nested more than {deepest} deep", "Flatten it."
             return
         if isinstance(item, str):
             size += len(item.encode())
@@ -59,9 +60,10 @@ def unfit(field: str, value: Any, largest: int) -> Iterator[_Found]:
         yield field, f"has about {size} bytes", f"Keep it to {largest} bytes."
 
 
-def problems(field: str, value: Any, largest: int) -> tuple[Problem, ...]:
+def problems(field: str, value: Any, largest: int, deepest: int = DEEPEST) -> tuple[Problem, ...]:
     """The same as problems of a request."""
-    return tuple(Problem(where, f"{what}. {remedy}") for where, what, remedy in unfit(field, value, largest))
+    found = unfit(field, value, largest, deepest)
+    return tuple(Problem(where, f"{what}. {remedy}") for where, what, remedy in found)
 
 
 def _null_byte(field: str, text: str, steps: tuple[str | int, ...]) -> Iterator[_Found]:

@@ -24,6 +24,7 @@ from services.execution.accept import Wish
 from services.execution.domain import PRIORITIES, Status
 
 _LARGEST_INPUT = 8 * 1024 * 1024
+_DEEPEST_INPUT = 30  # as the gateway takes it
 _LARGEST_METADATA = 16 * 1024
 _LONGEST_NAME = 200
 _LONGEST_WAIT = 86_400.0
@@ -43,7 +44,7 @@ def wish(request: pb.CreateExecutionRequest | pb.ExecuteRequest, *, inline: bool
         raise not_found("agent", request.agent_id)
     found, metadata = values.to_python(request.input), values.struct_to_python(request.metadata)
     priority = request.priority or execution_pb2.Execution.MEDIUM
-    if wrong := problems("input", found, _LARGEST_INPUT):
+    if wrong := problems("input", found, _LARGEST_INPUT, _DEEPEST_INPUT):
         raise invalid("The input cannot be kept.", *wrong, code="INVALID_INPUT")
     if wrong := tuple(_wrong(request, priority, metadata)):
         raise invalid("The request is not usable.", *wrong)

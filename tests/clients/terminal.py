@@ -24,7 +24,7 @@ import pyte
 
 COMMAND = str(Path(sys.executable).with_name("retinue"))
 _ROWS, _COLUMNS = 30, 110
-_PATIENCE = 30.0
+_PATIENCE = 120.0
 
 
 @dataclass(frozen=True)
