@@ -75,6 +75,8 @@ def run(main: Coroutine[None, None, None]) -> None:
     try:
         level = load(_LogSettings, os.environ).level
         logging.basicConfig(level=level, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+        # Every try to reconnect would be two lines, several times a second; whoever waits for the database says so.
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         uvloop.run(main)
     except RetinueError as error:
         sys.exit(f"error: {error.message}")
