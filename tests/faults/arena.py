@@ -22,7 +22,7 @@ from retinue_core.testing.suite import Suite
 from tests.clients.agents import say, scripted
 from tests.clients.people import people_of
 from tests.clients.rest import PATIENCE, Rest
-from tests.faults.books import Books, Ledger, Left, Sample
+from tests.faults.books import Books, Ledger, Left
 from tests.faults.checker import check
 from tests.faults.clients import Client, patiently
 from tests.faults.oracle import Oracle
@@ -34,11 +34,12 @@ _LOOK = 0.1
 
 @dataclass
 class Arena:
-    """A running suite and its witnesses: `keyed` honours idempotency keys, `plain` does not."""
+    """A running suite and its witnesses: `keyed` honours idempotency keys, `plain` does not, `false` says it does."""
 
     suite: Suite
     keyed: Oracle
     plain: Oracle
+    false: Oracle
     figures: dict[str, list[float]] = field(default_factory=dict)
     lease: float = LEASE
 
@@ -73,17 +74,18 @@ class Arena:
         finally:
             settings.write_bytes(before)
 
-    def attached(self) -> int:
-        """How many workers are attached, by the leases in the database."""
+    def sessions(self) -> set[str]:
+        """The sessions of the workers whose lease lives, by the database."""
         with psycopg.connect(self.database_url, connect_timeout=5) as connection:
-            found = connection.execute(b"select count(*) from retinue_execution.sessions where expires_at > now()")
-            return int(found.fetchall()[0][0])
+            query = b"select id::text from retinue_execution.sessions where expires_at > now()"
+            return {str(row[0]) for row in connection.execute(query).fetchall()}
 
     @asynccontextmanager
-    async def round(self, **limits: int) -> AsyncIterator[Round]:
+    async def round(self, *, broken: str = "", **limits: int) -> AsyncIterator[Round]:
         """Give an organisation of the test's own; its books are closed and checked when the block ends.
 
-        `limits` are quotas by metric, for each user (CONCURRENT_EXECUTIONS) or the organisation (TOKENS).
+        `limits` are quotas by metric, for each user (CONCURRENT_EXECUTIONS) or the organisation (TOKENS). `broken` is
+        the promise that a test broke on purpose.
         """
         async with people_of(self.suite.url, self.suite.token) as people:
             acme = await patiently(people.founder)
@@ -99,7 +101,9 @@ class Arena:
             finally:
                 sampling.cancel()
                 await asyncio.gather(sampling, return_exceptions=True)
-            await one.close()
+            await one.settled()
+            violations = await one.violations()
+            assert {violation.split()[0] for violation in violations} == ({broken} if broken else set()), violations
 
 
 class Round:
@@ -132,7 +136,7 @@ class Round:
 
     async def until_attached(self) -> None:
         """Poll until all workers are attached, and no others."""
-        await self.until(f"{WORKERS} workers are attached", lambda: self.arena.attached() == WORKERS)
+        await self.until(f"{WORKERS} workers are attached", lambda: len(self.arena.sessions()) == WORKERS)
 
     async def until_running(self, count: int) -> None:
         """Poll until so many executions are held by workers."""
@@ -160,22 +164,24 @@ class Round:
             names = [line["metadata"]["worker"] for line in logs if "attempt" in line.get("metadata", {})]
         return psutil.Process(int(names[-1].rpartition("-")[2]))
 
-    async def close(self) -> None:
-        """Settle, operate every service, and check the books."""
+    async def settled(self) -> None:
+        """Wait until everything has ended and is settled, and every service works again."""
         for execution_id in list(self.books.told):
             await self.client.ended(execution_id)
         await self.until("every service works again", self._operate)
         for _ in range(5):
             await self._operate()
         await self.until("nothing is left to settle or to tell", self._nothing_left)
-        self.books.rows = await asyncio.to_thread(self.ledger.rows)
-        self.books.left = await asyncio.to_thread(self.ledger.left)
+
+    async def violations(self, ledger: Ledger | None = None) -> list[str]:
+        """Close the books and have them checked; `ledger` is another reader of PostgreSQL's."""
+        ledger = ledger or self.ledger
+        self.books.rows = await asyncio.to_thread(ledger.rows)
+        self.books.left = await asyncio.to_thread(ledger.left)
         keys = {entry.key for row in self.books.rows for entry in row.journal if entry.key}
-        everything = [*self.arena.keyed.attempts, *self.arena.plain.attempts]
+        everything = [*self.arena.keyed.attempts, *self.arena.plain.attempts, *self.arena.false.attempts]
         self.books.attempts = [attempt for attempt in everything if attempt.key in keys or attempt.at > self._begun]
-        self.books.samples.append(Sample({row.id: row.fence for row in self.books.rows}))
-        violations = check(self.books)
-        assert not violations, "\n".join(violations)
+        return check(self.books)
 
     def _nothing_left(self) -> bool:
         return self.ledger.left() == Left()

@@ -128,9 +128,11 @@ where organization_id = %(organization)s
 class Ledger:
     """PostgreSQL's book of one organisation, read from outside of the suite."""
 
-    def __init__(self, url: str, organization_id: str) -> None:
+    def __init__(self, url: str, organization_id: str, within: psycopg.Connection[Any] | None = None) -> None:
+        """Take the database; `within` is a transaction to read as, with what it has not committed."""
         self._url = url
         self._parameters = {"organization": organization_id}
+        self._within = within
 
     def rows(self) -> list[Row]:
         """Every execution with its journal."""
@@ -154,6 +156,9 @@ class Ledger:
         return bool(self._read(_WAITING)[0]["waiting"])
 
     def _read(self, query: str) -> list[dict[str, Any]]:
+        if self._within is not None:
+            with self._within.cursor(row_factory=dict_row) as cursor:
+                return cursor.execute(query.encode(), self._parameters).fetchall()
         with psycopg.connect(self._url, row_factory=dict_row, connect_timeout=5) as connection:
             return connection.execute(query.encode(), self._parameters).fetchall()
 

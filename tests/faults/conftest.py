@@ -40,15 +40,17 @@ def arena(scratch: Path) -> Iterator[Arena]:
     """Give the suite that is broken and mends itself, with two workers and a short lease."""
     keyed = Oracle(scratch / "keyed.ledger", honours_keys=True)
     plain = Oracle(scratch / "plain.ledger", honours_keys=False)
+    false = Oracle(scratch / "false.ledger", honours_keys=False)
+    witnesses = (keyed, plain, false)
     suite = Suite(
         scratch / "arena",
         RETINUE_WORKERS=str(WORKERS),
         RETINUE_LEASE_SECONDS=str(LEASE),
-        RETINUE_EGRESS_ALLOW=f"{keyed.address},{plain.address}",
-        RETINUE_IDEMPOTENT_HOSTS=keyed.address,
+        RETINUE_EGRESS_ALLOW=",".join(witness.address for witness in witnesses),
+        RETINUE_IDEMPOTENT_HOSTS=f"{keyed.address},{false.address}",
     )
     suite.start()
-    yield Arena(suite, keyed, plain, _FIGURES)
+    yield Arena(suite, *witnesses, _FIGURES)
     suite.stop()
-    keyed.stop()
-    plain.stop()
+    for witness in witnesses:
+        witness.stop()

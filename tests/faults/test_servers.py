@@ -118,14 +118,15 @@ def longest(told: list[float], since: float) -> float:
 @pytest.mark.long
 async def test_the_execution_service_dies_under_load_and_everything_completes(arena: Arena) -> None:
     async with arena.round(CONCURRENT_EXECUTIONS=50) as one:
-        agent, probe = await one.acme.publish(calling(arena.keyed.url, 3, 300)), await quick(one)
+        agent, probe = await one.acme.publish(calling(arena.keyed.url, 6, 500)), await quick(one)
         executions = [await one.client.start(agent, {"n": n}) for n in range(12)]
         watching = [asyncio.create_task(one.client.watch(execution)) for execution in executions]
-        starting = [asyncio.create_task(one.client.start(agent, {"n": n})) for n in range(12, 36)]
-        killed = arena.signal("execution", signal.SIGKILL)
-        assert (await one.client.run(probe))["status"] == "COMPLETED"
-        arena.measured("execution killed -9: until a new execution completed", time.time() - killed)
-        executions += await asyncio.gather(*starting)
+        for begin in (12, 20, 28):
+            starting = [one.client.start(agent, {"n": n}) for n in range(begin, begin + 8)]
+            killed = arena.signal("execution", signal.SIGKILL)
+            assert (await one.client.run(probe))["status"] == "COMPLETED"
+            arena.measured("execution killed -9: until a new execution completed", time.time() - killed)
+            executions += await asyncio.gather(*starting)
         ended = await asyncio.gather(*map(one.client.ended, executions))
         assert {execution["status"] for execution in ended} == {"COMPLETED"}
         await asyncio.gather(*watching)

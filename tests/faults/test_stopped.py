@@ -16,25 +16,26 @@ pytestmark = pytest.mark.faults
 
 
 async def test_a_worker_that_wakes_up_late_can_write_nothing(arena: Arena) -> None:
-    """It is stopped in the middle of a call; the other one takes over, and makes the call with the same key."""
+    """It is stopped in the middle of its calls; the other one takes over, and makes them with the same keys."""
     async with arena.round() as one:
         agent = await one.acme.publish(calling(arena.keyed.url, 2))
         with arena.keyed.gate(after_effect=True) as gate:
-            execution = await one.client.start(agent, {"n": 1})
-            await asyncio.to_thread(gate.arrived)
-            stopped = await one.holder(execution)
+            executions = await asyncio.gather(*(one.client.start(agent, {"n": n}) for n in range(8)))
+            await asyncio.to_thread(gate.arrived, len(executions))
+            stopped = await one.holder(executions[0])
             stopped.send_signal(signal.SIGSTOP)
             moment = time.time()
             await asyncio.to_thread(gate.arrived)
-        ended = await one.client.ended(execution)
+        ended = await asyncio.gather(*map(one.client.ended, executions))
         arena.measured(f"takeover after SIGSTOP, lease {arena.lease:g} s", *await one.takeovers(moment))
-        assert (ended["status"], ended["attempt"]) == ("COMPLETED", 2)
-        assert (await one.holder(execution)).pid != stopped.pid
+        assert {execution["status"] for execution in ended} == {"COMPLETED"}
+        assert {execution["attempt"] for execution in ended} == {1, 2}
+        assert (await one.holder(executions[0])).pid != stopped.pid
 
-        # Now it finds the answer to its call, and would go on.
+        # Now it finds the answers to its calls, and would go on.
         stopped.send_signal(signal.SIGCONT)
         await one.until_attached()
-        assert await one.acme.execution(execution) == ended
+        assert [await one.acme.execution(execution["id"]) for execution in ended] == ended
 
 
 async def test_a_worker_that_wakes_up_late_makes_no_call_that_was_decided_before(arena: Arena) -> None:

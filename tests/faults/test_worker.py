@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from functools import partial
 
 import psutil
 import psycopg
@@ -94,6 +95,10 @@ async def test_a_worker_that_is_told_to_leave_hands_over_and_nothing_runs_twice(
         assert not psutil.wait_procs([leaving], 60)[1]
 
 
+def another(arena: Arena, before: set[str]) -> bool:
+    return bool(arena.sessions() - before)
+
+
 @pytest.mark.long
 async def test_workers_that_die_all_the_time_lose_nothing(arena: Arena) -> None:
     async with arena.round(CONCURRENT_EXECUTIONS=20, TOKENS=10**6) as one:
@@ -101,8 +106,10 @@ async def test_workers_that_die_all_the_time_lose_nothing(arena: Arena) -> None:
         executions = [await one.client.start(agent, {"n": n}) for n in range(40)]
         for _ in range(6):
             await one.until_running(5)
+            before = arena.sessions()
             killed = arena.signal("worker", signal.SIGKILL, most=1)
+            await one.until("another one is attached", partial(another, arena, before))
             await one.until_attached()
-            arena.measured("worker attached again after kill -9", time.time() - killed)
+            arena.measured("kill -9 of a worker, again and again: until another is attached", time.time() - killed)
         ended = await asyncio.gather(*map(one.client.ended, executions))
         assert {execution["status"] for execution in ended} == {"COMPLETED"}
