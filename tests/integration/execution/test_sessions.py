@@ -108,7 +108,9 @@ async def test_of_going_on_and_taking_back_at_once_exactly_one_happens(stores: S
         session = await stores.attach(lease=-1 if lapsed else LEASE)
         executions = [await stores.running(session) for _ in range(2)]
         attempts = [adopt(stores, session, *executions), take_back(stores, session, lapsed=lapsed)]
-        results = await asyncio.gather(*(reversed(attempts) if turn % 2 else attempts))
+        ordered = attempts[::-1] if turn % 2 else attempts
+        # The first two turns go one after the other, so that both outcomes are seen however the races end.
+        results = [await one for one in ordered] if turn < 2 else list(await asyncio.gather(*ordered))
         taken = next(result for result in results if isinstance(result, bool))
         adopted = next(result for result in results if not isinstance(result, bool))
         rows = [await stores.row(execution) for execution in executions]

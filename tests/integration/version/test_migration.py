@@ -13,6 +13,7 @@ drop table retinue_version.version_events;
 drop function retinue_version.refuse_other_history;
 alter table retinue_version.versions drop column status_reason, drop column status_changed_at;
 alter table retinue_version.heads drop column moves, drop column told, drop column tell_tried_at;
+alter table retinue_version.idempotency drop column holder;
 update retinue_version.alembic_version set version_num = '0001'
 """
 
