@@ -101,13 +101,14 @@ def another(arena: Arena, before: set[str]) -> bool:
 
 @pytest.mark.long
 async def test_workers_that_die_all_the_time_lose_nothing(arena: Arena) -> None:
-    async with arena.round(CONCURRENT_EXECUTIONS=20, TOKENS=10**6) as one:
-        agent = await one.acme.publish(calling(arena.keyed.url, 5, 400))
-        executions = [await one.client.start(agent, {"n": n}) for n in range(40)]
-        for _ in range(6):
-            await one.until_running(5)
-            before = arena.sessions()
-            killed = arena.signal("worker", signal.SIGKILL, most=1)
+    async with arena.round(CONCURRENT_EXECUTIONS=30, TOKENS=10**6) as one:
+        agent = await one.acme.publish(calling(arena.keyed.url, 4, 100))
+        executions: list[str] = []
+        for n in range(6):
+            with arena.keyed.gate(after_effect=n % 2 == 0) as gate:
+                executions += await asyncio.gather(*(one.client.start(agent, {"n": k}) for k in range(8)))
+                await asyncio.to_thread(gate.arrived, 8)
+                before, killed = arena.sessions(), arena.signal("worker", signal.SIGKILL, most=1)
             await one.until("another one is attached", partial(another, arena, before))
             await one.until_attached()
             arena.measured("kill -9 of a worker, again and again: until another is attached", time.time() - killed)
